@@ -1,0 +1,246 @@
+"""The command `cavitylab`.
+
+Only typer and rich are imported here; every command loads what it needs when it runs, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .exits import ExitCode, errors_told
+
+app = typer.Typer(
+    name="cavitylab",
+    help="Rehearse, run and estimate cavity-QED experiments.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+runs_app = typer.Typer(help="The data folder: list, show and verify runs.", no_args_is_help=True)
+station_app = typer.Typer(help="Stations: validate, connect, identify.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+app.add_typer(station_app, name="station")
+
+Seed = Annotated[int, typer.Option(help="One number fixes the whole rehearsal.", min=0)]
+Data = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Trace = Annotated[Path | None, typer.Option(help="Write every message on the wire to this file.")]
+Figure = Annotated[bool, typer.Option(help="Draw the figure into the run's folder.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Tell the version.")] = False,
+) -> None:
+    if version:
+        from .. import __version__
+
+        print(f"cavitylab {__version__}")
+        raise typer.Exit()
+
+
+@app.command()
+def demo(
+    seed: Seed = 1,
+    shots: Annotated[int, typer.Option(help="Shots to take.", min=20)] = 2000,
+    data: Data = Path("data"),
+    trace: Trace = None,
+    json: Json = False,
+    figure: Figure = True,
+) -> None:
+    """The whole way in one command: two squeezed ensembles, Ramsey, ellipse, phase.
+
+    Everything runs on the simulated laboratory: the real command strings go to simulated
+    instruments, and a physics solver answers with counts.
+
+    Example: `cavitylab demo --seed 3`
+    """
+    from .execute import Order, execute
+
+    order = Order(
+        protocol="ramsey_ellipse",
+        station=None,
+        rehearse=None,
+        settings={"shots": shots},
+        data=data,
+        seed=seed,
+        trace=trace,
+        title="demo",
+    )
+    with errors_told():
+        raise typer.Exit(execute(order, as_json=json, with_figure=figure))
+
+
+@app.command()
+def run(
+    protocol: Annotated[str, typer.Argument(help="Name of the protocol, e.g. ramsey_ellipse.")],
+    station: Annotated[
+        str | None, typer.Option(help="Station file, or the name of a shipped one.")
+    ] = None,
+    rehearse: Annotated[
+        str | None, typer.Option(help="Laboratory file to rehearse on, or a shipped name.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the protocol: key=value.")
+    ] = None,
+    data: Data = Path("data"),
+    seed: Seed = 1,
+    until: Annotated[str | None, typer.Option(help='Stop early, e.g. "std(phase) < 1e-3".')] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag the run (repeatable).")] = None,
+    trace: Trace = None,
+    json: Json = False,
+    figure: Figure = True,
+) -> None:
+    """Run a protocol: on hardware with --station, in rehearsal without it or with --rehearse.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or files, 3 stopped by the user, 4 **not
+    everything could be made safe**.
+
+    Example: `cavitylab run ramsey_ellipse --set shots=500 --until "std(phase) < 2e-3"`
+    """
+    from .execute import Order, execute, parse_settings
+
+    with errors_told():
+        order = Order(
+            protocol=protocol,
+            station=station,
+            rehearse=rehearse,
+            settings=parse_settings(set_ or []),
+            data=data,
+            seed=seed,
+            until=until,
+            tags=tuple(tag or ()),
+            trace=trace,
+        )
+        raise typer.Exit(execute(order, as_json=json, with_figure=figure))
+
+
+@app.command()
+def estimate(
+    source: Annotated[Path, typer.Argument(help="Folder of a run, or a CSV or NPZ file.")],
+    estimator: Annotated[str, typer.Option(help="auto, exact_table or gaussian_ring.")] = "auto",
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.", min=0.5, max=0.999)] = (
+        0.95
+    ),
+    beliefs: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of what is known beforehand; needed for CSV and NPZ."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Refit a stored run, or records from anywhere.
+
+    A CSV file needs the columns counts_1 and counts_2 (raw counts of the two ensembles, one row a
+    shot) and may have status (1 = good shot). An NPZ file needs an array counts of shape
+    (shots, 2). For both, --beliefs names a YAML file with spin, detuning_ratio, pulse_area,
+    gain, background and their standard deviations: detuning_ratio_std, pulse_area_std, gain_std
+    (all three relative) and background_std (counts); optionally bias_phase and bias_std (rad).
+
+    Example: `cavitylab estimate data/2026-11-21/101500_demo_1a2b3c --json`
+    """
+    from .refit import refit
+
+    with errors_told():
+        raise typer.Exit(
+            refit(source, method=estimator, level=level, beliefs=beliefs, as_json=json)
+        )
+
+
+@app.command()
+def serve(
+    laboratory: Annotated[str, typer.Argument(help="Laboratory file, or a shipped name.")],
+    seed: Annotated[int | None, typer.Option(help="Draw the hidden truth anew.", min=0)] = None,
+    native: Annotated[
+        bool,
+        typer.Option(
+            "--native", help="The instruments' own ports, at 127.0.0.2, 127.0.0.3 and so on."
+        ),
+    ] = False,
+    drifts: Annotated[bool, typer.Option(help="Let the laboratory drift.")] = True,
+) -> None:
+    """Serve the simulated instruments on loopback TCP until Ctrl-C.
+
+    Prints one line for each instrument: name, host:port, VISA address.
+
+    Example: `cavitylab serve two_ensemble.lab.yaml --native`
+    """
+    from .serve import serve as serve_laboratory
+
+    with errors_told():
+        serve_laboratory(laboratory, seed=seed, native=native, drifts=drifts)
+
+
+@runs_app.command("list")
+def runs_list(data: Data = Path("data"), json: Json = False) -> None:
+    """List the runs of a data folder, newest last.
+
+    Example: `cavitylab runs list --data data`
+    """
+    from .runs import list_runs
+
+    with errors_told():
+        raise typer.Exit(list_runs(data, as_json=json))
+
+
+@runs_app.command("show")
+def runs_show(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")], json: Json = False
+) -> None:
+    """Show one run: protocol, settings, shots, estimates, where it came from.
+
+    Example: `cavitylab runs show data/2026-11-21/101500_demo_1a2b3c`
+    """
+    from .runs import show_run
+
+    with errors_told():
+        raise typer.Exit(show_run(run, as_json=json))
+
+
+@runs_app.command("verify")
+def runs_verify(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")], json: Json = False
+) -> None:
+    """Verify a run; one whose process died is first brought to its last acknowledged shot.
+
+    Example: `cavitylab runs verify data/2026-11-21/101500_demo_1a2b3c`
+    """
+    from .runs import verify_run
+
+    with errors_told():
+        raise typer.Exit(verify_run(run, as_json=json))
+
+
+@station_app.command("check")
+def station_check(
+    station: Annotated[str, typer.Argument(help="Station file, or the name of a shipped one.")],
+    rehearse: Annotated[
+        str | None, typer.Option(help="Connect to this laboratory file instead of hardware.")
+    ] = None,
+    connect: Annotated[bool, typer.Option(help="Open the instruments and identify them.")] = True,
+    json: Json = False,
+) -> None:
+    """Validate a station file, then connect, identify, and ask every role for its health.
+
+    Nothing is written to an instrument.
+
+    Example: `cavitylab station check two_ensemble --rehearse two_ensemble.lab.yaml`
+    """
+    from .station import check
+
+    with errors_told():
+        raise typer.Exit(check(station, rehearse=rehearse, connect=connect, as_json=json))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the command; exits the process with an :class:`ExitCode`."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name="cavitylab")
+    except KeyboardInterrupt:
+        raise SystemExit(ExitCode.STOPPED) from None

@@ -1,0 +1,197 @@
+"""Carry out one order: open the station, run the protocol, tell the outcome."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .exits import ExitCode, say_error
+
+if TYPE_CHECKING:
+    from ..instruments.calibration import Calibration
+    from ..protocols.engine import RunResult
+    from ..protocols.engine.events import RunEvent, Subscriber
+    from ..protocols.protocol import Protocol
+    from .figures import RunningEstimate
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the operator asked for.
+
+    Attributes:
+        protocol: Name of the protocol.
+        station: Station file or shipped name; None takes the protocol's shipped rehearsal.
+        rehearse: Laboratory file or shipped name; None means hardware when a station is given.
+        settings: Settings of the protocol by name.
+        data: Folder of the runs.
+        seed: Seed of the protocol and of the laboratory.
+        until: Stop condition, e.g. ``std(phase) < 1e-3``.
+        tags: Tags of the run.
+        trace: File for the messages on the wire.
+        title: Title of the run; the protocol's name when None.
+        options: Options of the simulated laboratory (``drifts``, ``latency``, ``clock``).
+    """
+
+    protocol: str
+    station: str | None = None
+    rehearse: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: Path = Path("data")
+    seed: int = 1
+    until: str | None = None
+    tags: tuple[str, ...] = ()
+    trace: Path | None = None
+    title: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` texts as a dict; values are read as JSON where they are, else as text."""
+    from ..instruments.errors import StationFileError
+
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise StationFileError(f"--set takes key=value, but got {pair!r}")
+        try:
+            out[key.strip()] = jsonlib.loads(text)
+        except ValueError:
+            out[key.strip()] = text.strip()
+    return out
+
+
+def rehearse_and_run(
+    order: Order, subscribers: Sequence[Subscriber]
+) -> tuple[RunResult, Protocol, Mapping[str, Calibration]]:
+    """Open the station of the order, run its protocol, and return what came of it."""
+    from ..instruments.journal import Journal
+    from ..instruments.station import Station
+    from ..protocols import protocol as protocol_by_name
+    from ..protocols import shipped_rehearsal
+    from ..protocols.engine import run
+
+    protocol = protocol_by_name(order.protocol)(**order.settings)
+    station, rehearse = order.station, order.rehearse
+    if station is None:
+        station, shipped_laboratory = shipped_rehearsal(order.protocol)
+        rehearse = rehearse or shipped_laboratory
+    journal = Journal()
+    try:
+        with Station.open(
+            station,
+            rehearse=rehearse,
+            seed=order.seed if rehearse else None,
+            options=order.options,
+            journal=journal,
+        ) as opened:
+            result = run(
+                protocol,
+                opened,
+                data=order.data,
+                seed=order.seed,
+                until=order.until,
+                tags=order.tags,
+                title=order.title,
+                subscribers=subscribers,
+            )
+            return result, protocol, opened.calibrations
+    finally:
+        if order.trace is not None:
+            journal.write_trace(order.trace)
+
+
+def run_document(result: RunResult) -> dict[str, Any]:
+    """The stable JSON form of a run (docs: the commands' JSON forms)."""
+    document: dict[str, Any] = {
+        "run": str(result.path),
+        "shots": result.shots,
+        "estimates": result.estimate.to_json()["estimates"] if result.estimate else {},
+    }
+    if result.truth is not None:
+        document["truth"] = dict(result.truth)
+    if result.bounds is not None:
+        document["bounds"] = {
+            "cramer_rao_std": result.bounds.cramer_rao_std,
+            "standard_quantum_limit_std": result.bounds.standard_quantum_limit_std,
+        }
+    document["gain_db"] = result.gain_db
+    return document
+
+
+class History:
+    """Keeps the running estimates for the figure."""
+
+    def __init__(self) -> None:
+        self.estimates: list[RunningEstimate] = []
+
+    def __call__(self, event: RunEvent) -> None:
+        from ..protocols.engine import events
+        from .figures import RunningEstimate
+
+        if isinstance(event, events.Progress) and event.estimate is not None:
+            phase = event.estimate["phase"]
+            low, high = phase.interval
+            self.estimates.append(RunningEstimate(event.shots, phase.value, low, high))
+
+
+def _figure(result: RunResult, protocol: Protocol, history: History) -> Path | None:
+    from ..models import TwoEnsembles, steady_state
+    from .figures import ramsey_figure
+
+    estimate = result.estimate
+    if estimate is None or "phase" not in estimate.quantities:
+        return None
+    import math
+
+    spin = protocol.settings.atoms_per_ensemble / 2
+    state = steady_state(TwoEnsembles(spin, 1.0, estimate["detuning_ratio"].value))
+    area = estimate["pulse_area"].value
+    good = result.records["status"].values == 1
+    return ramsey_figure(
+        result.path / "figure.png",
+        result.records["counts"].values[good],
+        history.estimates,
+        {name: estimate[name].value for name in ("phase", "gain", "background")},
+        spin=spin,
+        contrast=abs(state.spin_length) / (2 * spin) * math.sin(area),
+        truth=None if result.truth is None else float(result.truth["phase"]),
+        title=f"{protocol.name}: {estimate}",
+    )
+
+
+def execute(order: Order, *, as_json: bool, with_figure: bool) -> ExitCode:
+    """Run the order with progress on the terminal; the exit code of the command."""
+    from rich.console import Console
+
+    from ..protocols.engine.states import State
+    from .progress import LiveProgress, PlainProgress
+    from .summary import opening_line, summarise
+
+    begun = time.perf_counter()
+    console = Console(stderr=as_json)
+    history = History()
+    live = console.is_terminal
+    progress: Subscriber
+    if live:
+        progress = LiveProgress(console)
+    else:
+        progress = PlainProgress(sys.stderr if as_json else sys.stdout)
+    console.print(opening_line(order), highlight=False)
+    result, protocol, _ = rehearse_and_run(order, (progress, history))
+    figure = _figure(result, protocol, history) if with_figure else None
+    if as_json:
+        print(jsonlib.dumps(run_document(result), allow_nan=False))
+    else:
+        summarise(console, result, protocol, figure, time.perf_counter() - begun)
+    if result.unsafe:
+        for line in result.unsafe:
+            say_error(f"NOT SAFE: {line}")
+        return ExitCode.UNSAFE
+    return ExitCode.DONE if result.state is State.DONE else ExitCode.STOPPED

@@ -58,8 +58,8 @@ def scaled_poisson_kernel(
     """
     logs = log_poisson_kernel(counts, gain, background, atoms)
     log_scale = logs.max(axis=1)
-    # Without background a count above zero is impossible with 0 atoms, never with some.
-    np.subtract(logs, log_scale[:, None], out=logs)
+    # A light-tight detector without atoms cannot count at all: such a row stays zero.
+    np.subtract(logs, np.where(np.isfinite(log_scale), log_scale, 0.0)[:, None], out=logs)
     return np.exp(logs, out=logs), log_scale
 
 

@@ -165,7 +165,16 @@ class EllipseReadout:
         common_phase: float,
         pulse_area: float = math.pi / 2.0,
     ) -> Array:
-        """P[n1, n2] when the common phase theta is known: |sum_J c_J i^J e^{iJ theta} a_J|^2."""
+        """P[n1, n2] when the common phase theta is known: |sum_J c_J i^J e^{iJ theta} a_J|^2.
+
+        The pulse is U^dag exp[-i beta (S1x + S2x)] U with U = exp[-i theta (S1z + S2z)], so
+        that at beta = pi/2 the mean of n1 and n2 is S + X/2 sin(phi +- theta).
+
+        Args:
+            amplitudes: c_J, J = 0, 1, …, or the steady state that has them.
+            phase, pulse_area: as in `distribution`.
+            common_phase: theta in radians.
+        """
         c = amplitudes.amplitudes if isinstance(amplitudes, SteadyState) else amplitudes
         theta = finite(common_phase, "common_phase")
         kept, roots = self._relevant(np.abs(c) ** 2)

@@ -132,7 +132,7 @@ def _quarter_turn(dimension: int) -> Array:
 
 
 def _turn(quarter: Array, spin: float, beta: float) -> Array:
-    """d(beta) from the eigenvectors of S_y, folded onto mu >= 0 (the halves repeat up to a sign)."""
+    """d(beta) from the eigenvectors of S_y, folded onto mu >= 0 (mu < 0 repeats it)."""
     dimension = quarter.shape[0]
     half = (dimension + 1) // 2
     mu = spin - np.arange(half)

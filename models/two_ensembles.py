@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import between, dimension_of, finite, positive
+from ._checks import between, dimension_of, finite, positive, whole
 
 _DROPPED_WEIGHT = 1e-20
 _SERIES_BELOW = 0.05
@@ -61,7 +61,7 @@ class TwoEnsembles:
     @property
     def detuning_ratio(self) -> float:
         """Delta/Omega."""
-        return self.detuning_difference / self.rabi_frequency
+        return float(self.detuning_difference / self.rabi_frequency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,8 @@ def log_weights_derivative(
     if finite(ratio, "ratio") == 0.0:
         raise ValueError("Argument `ratio` must not be 0.")
     mean, _ = _closed_forms(spin, ratio)
-    last = _last_J(spin, ratio) if max_J is None else max_J
-    derivative: NDArray[np.float64] = 2.0 * (np.arange(last + 1) - mean)
-    return derivative
+    last = _last_J(spin, ratio) if max_J is None else whole(max_J, "max_J")
+    return 2.0 * (np.arange(last + 1, dtype=np.float64) - mean)
 
 
 def _last_J(spin: float, ratio: float) -> int:
@@ -220,7 +219,7 @@ def _amplitudes(
     logs = np.zeros(last + 1)
     logs[top + 1 :] = np.cumsum(log_steps[top:])
     logs[:top] = -np.cumsum(log_steps[:top][::-1])[::-1]
-    weights = np.exp(logs)
+    weights: NDArray[np.float64] = np.exp(logs)
     weights /= weights.sum()
     tail = np.cumsum(weights[::-1])[::-1]
     kept = max(1, int(np.count_nonzero(tail > _DROPPED_WEIGHT))) if chi != 0.0 else last + 1
@@ -243,8 +242,8 @@ def _closed_forms(spin: float, ratio: float) -> tuple[float, float]:
         )
     else:
         bracket = (n / math.tanh(n * z) - 1.0 / math.tanh(z)) / z
-    qfi = 4.0 * (z / y) * bracket / math.sqrt(1.0 + 0.25 * y * y)
-    return 0.125 * y * y * qfi, qfi
+    tilt = bracket / math.hypot(1.0, 0.5 * y)
+    return 0.5 * y * z * tilt, 4.0 * (z / y) * tilt
 
 
 def _sums(

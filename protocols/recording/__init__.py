@@ -1,0 +1,54 @@
+"""The recorder: rows of a run, safe on disk before anybody relies on them.
+
+A run streams its rows to one zarr group. What was *acknowledged* survives `kill -9` and a power
+cut: SQLite keeps what has just been taken (`journal`), a publisher moves it to zarr in an order
+that leaves every reader a consistent prefix (`publisher`), and opening a run whose writer died
+finishes the job (`finalise`).
+"""
+
+from .catalogue import RunCatalogue, RunSummary, list_runs
+from .errors import (
+    DamagedRunError,
+    DiskFullError,
+    FormatVersionError,
+    ReadOnlyFolderError,
+    RecordingError,
+    RunExistsError,
+    RunLockedError,
+    RunNotFoundError,
+    SchemaError,
+    StorageError,
+    WriterClosedError,
+)
+from .finalise import Recovery
+from .provenance import git_state
+from .run import Run
+from .schema import MISSING, Field, Stream
+from .verification import Verification
+from .writer import RunWriter, Ticket
+
+__all__ = [
+    "MISSING",
+    "DamagedRunError",
+    "DiskFullError",
+    "Field",
+    "FormatVersionError",
+    "ReadOnlyFolderError",
+    "RecordingError",
+    "Recovery",
+    "Run",
+    "RunCatalogue",
+    "RunExistsError",
+    "RunLockedError",
+    "RunNotFoundError",
+    "RunSummary",
+    "RunWriter",
+    "SchemaError",
+    "StorageError",
+    "Stream",
+    "Ticket",
+    "Verification",
+    "WriterClosedError",
+    "git_state",
+    "list_runs",
+]

@@ -1,0 +1,145 @@
+"""The end of a run, whether its writer closed it or died: publish, verify, remove the journal.
+
+May be killed anywhere and started again: every step leaves a state from which the same steps
+lead to the same end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from dataclasses import dataclass, field
+
+from .errors import storage_error
+from .journal import Journal
+from .layout import (
+    FINAL_STATES,
+    DurableFiles,
+    RunPaths,
+    read_commit,
+    try_writer_lock,
+)
+from .publisher import Publisher
+from .schema import Stream
+from .verification import check_store
+
+_LOCK_PATIENCE = 0.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What opening a dead run did. Empty when there was nothing to do."""
+
+    live: bool = False
+    repaired: tuple[str, ...] = field(default=())
+
+
+def finalise(paths: RunPaths, journal: Journal, schema: dict[str, Stream], state: str) -> list[str]:
+    """Publish what the journal holds with the final `state`, verify, remove the journal.
+
+    Closes `journal`. Returns what is wrong with the store; unless that is nothing, the journal
+    stays where it is. Raises OSError, sqlite3.Error when the disk refuses.
+    """
+    publisher = Publisher.open(paths, journal, schema)
+    damage = journal.damage()
+    if damage is None:
+        publisher.publish_all(state)
+    else:
+        _publish_readable(publisher, damage, state)
+    problems = check_store(paths)
+    journal.close()
+    if not problems:
+        _remove_journal(paths, keep=damage is not None)
+    return problems
+
+
+def recover(paths: RunPaths) -> Recovery:
+    """Finish a run whose writer died; does nothing to a finished or a live one.
+
+    Raises RunNotFoundError, DamagedRunError, FormatVersionError, and StorageError kinds when
+    the folder cannot be written.
+    """
+    if _is_finished(paths):
+        return Recovery()
+    with try_writer_lock(paths, _LOCK_PATIENCE) as free:
+        if not free:
+            return Recovery(live=True)
+        if _is_finished(paths):
+            return Recovery()
+        try:
+            return _recover_locked(paths)
+        except (OSError, sqlite3.Error) as error:
+            raise storage_error(error, "recovering a run", paths.root) from error
+
+
+def _recover_locked(paths: RunPaths) -> Recovery:
+    before = read_commit(paths)["attributes"]["cavitylab_commit"]
+    swept = DurableFiles(paths.staging).clear_staging()
+    paths.staging.mkdir(exist_ok=True)
+    if not paths.journal.exists():
+        _recover_without_journal(paths)
+    else:
+        journal = Journal.open(paths.journal, read_only=False)
+        try:
+            schema, end = journal.schema(), journal.end_state
+            problems = finalise(paths, journal, schema, end or "interrupted")
+        finally:
+            journal.close()
+        if problems:
+            _log.error("%s is damaged: %s", paths.root, "; ".join(problems))
+    return Recovery(repaired=tuple(_changes(paths, before, swept)))
+
+
+def _changes(paths: RunPaths, before: dict[str, object], swept: list[str]) -> list[str]:
+    after = read_commit(paths)["attributes"]["cavitylab_commit"]
+    had = before["rows"]
+    done = [
+        f"{count - had.get(name, 0)} rows of {name} published from the journal"
+        for name, count in after["rows"].items()
+        if isinstance(had, dict) and count > had.get(name, 0)
+    ]
+    if after["state"] != before["state"]:
+        done.append(f"state {before['state']} became {after['state']}")
+    if swept:
+        done.append(f"{len(swept)} temporary files removed")
+    return done
+
+
+def _is_finished(paths: RunPaths) -> bool:
+    state = read_commit(paths)["attributes"]["cavitylab_commit"]["state"]
+    return state in FINAL_STATES and not paths.journal.exists()
+
+
+def _publish_readable(publisher: Publisher, damage: str, state: str) -> None:
+    """Publish frames up to the damage of the journal file, and say that there was some."""
+    with contextlib.suppress(sqlite3.Error):
+        while publisher.publish():
+            pass
+    reason = f"journal file damaged: {damage}"
+    if all(gap["reason"] != reason for gap in publisher.gaps):
+        publisher.note_gap(None, 0, None, reason)
+    publisher.detach_journal()
+    publisher.publish(state)
+
+
+def _recover_without_journal(paths: RunPaths) -> None:
+    """A run that never ended but has no journal: what is published is all there is."""
+    publisher = Publisher.open(paths, None, {})
+    reason = "the journal was missing: rows acknowledged last may be lost"
+    publisher.note_gap(None, 0, None, reason)
+    publisher.publish("interrupted")
+
+
+def _remove_journal(paths: RunPaths, *, keep: bool) -> None:
+    """Remove the journal's files (a damaged one is set aside instead) and the staging folder."""
+    files = DurableFiles(paths.staging)
+    if keep:
+        files.rename(paths.journal, paths.damaged_journal)
+    for suffix in ("", "-wal", "-shm"):
+        files.remove(paths.root / (paths.journal.name + suffix))
+    files.clear_staging()
+    with contextlib.suppress(OSError):
+        paths.staging.rmdir()
+    files.sync_directory(paths.root)

@@ -1,0 +1,224 @@
+"""RunWriter: a new run, row after row, none of them lost once acknowledged."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from . import strict_json
+from .creation import create_run
+from .errors import DamagedRunError, RecordingError, SchemaError, storage_error
+from .finalise import finalise
+from .frames import encode
+from .journal import Journal
+from .journal_thread import DurableCallback, JournalThread
+from .layout import RunPaths
+from .publish_thread import PublishThread
+from .publisher import Publisher
+from .schema import EVENT, Stream
+
+EndState = Literal["complete", "stopped", "failed"]
+
+
+class Ticket:
+    """The promise for some appended rows `first <= row < end` of a stream."""
+
+    __slots__ = ("_number", "_thread", "end", "first")
+
+    def __init__(self, first: int, end: int, number: int, thread: JournalThread) -> None:
+        self.first, self.end = first, end
+        self._number, self._thread = number, thread
+
+    def done(self) -> bool:
+        """True once the rows are acknowledged: they now survive a killed process."""
+        return self._thread.is_durable(self._number)
+
+    def settled(self) -> bool:
+        """True once the rows are acknowledged or known never to be."""
+        return self._thread.is_settled(self._number)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until the rows are acknowledged.
+
+        Raises RecordingError (its kind says why) when they will not be, TimeoutError after
+        `timeout` seconds.
+        """
+        self._thread.wait(self._number, timeout)
+
+    def __repr__(self) -> str:
+        return f"Ticket(rows {self.first}..{self.end}, {'done' if self.done() else 'waiting'})"
+
+
+class RunWriter:
+    """The only writer of one run; make it with `RunWriter.create`, use it in a `with` block.
+
+    `append` may be called from several threads. Nothing but this object writes to the run.
+    """
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        run_id: str,
+        schema: dict[str, Stream],
+        lock: Any,
+        journal: Journal,
+    ) -> None:
+        self._paths, self._run_id, self._schema, self._lock = paths, run_id, schema, lock
+        self._journal = journal
+        self._closed = False
+        self._appending = threading.Lock()
+        self._reader = Journal.open(paths.journal, read_only=True)
+        self._journal_thread = JournalThread(journal, schema)
+        self._publish_thread = PublishThread(
+            lambda: Publisher.open(paths, self._reader, schema), self._journal_thread, paths
+        )
+        self._journal_thread.start()
+        self._publish_thread.start()
+
+    @classmethod
+    def create(
+        cls,
+        root: str | Path,
+        title: str,
+        streams: Iterable[Stream],
+        *,
+        provenance: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        started: datetime | None = None,
+    ) -> Self:
+        """A new run in `<root>/<date>/<time>_<title>_<run_id>/`, readable at once.
+
+        `provenance` is any dictionary with a strict JSON form: all of it is stored, and its
+        small, well-known entries (protocol, parameters, seeds, tags, operator, scan) become
+        root attributes. Git commit, versions, host and start time are added. `started` (local
+        time, default now) names the directory.
+
+        Raises RunExistsError, ReadOnlyFolderError, DiskFullError, SchemaError; a directory
+        that was begun then holds no run.
+        """
+        started = (started or datetime.now()).astimezone()
+        run_id = run_id or uuid.uuid4().hex[:8]
+        made = create_run(Path(root), title, list(streams), provenance or {}, run_id, started)
+        try:
+            return cls(made.paths, run_id, made.schema, made.lock, made.journal)
+        except BaseException:
+            made.journal.close()
+            made.lock.release()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The run directory; `data.zarr` in it opens with any zarr library."""
+        return self._paths.root
+
+    @property
+    def run_id(self) -> str:
+        return self._run_id
+
+    @property
+    def appended(self) -> dict[str, int]:
+        """Rows appended so far, by stream."""
+        return self._journal_thread.appended
+
+    @property
+    def acknowledged(self) -> dict[str, int]:
+        """Rows acknowledged so far, by stream."""
+        return self._journal_thread.durable
+
+    def append(self, stream: str, columns: Mapping[str, Any]) -> Ticket:
+        """Append n rows: an array of n rows for each field of the stream.
+
+        Copies the data and returns at once, unless the queue is full. Raises SchemaError
+        (nothing appended), and RecordingError once the recording has failed.
+        """
+        declared = self._schema.get(stream)
+        if declared is None:
+            raise SchemaError(f"no stream {stream!r}; this run has {sorted(self._schema)}")
+        pieces = encode(declared, columns)
+        with self._appending:  # the pieces of one call stay together
+            number, first, end = self._journal_thread.submit(stream, next(pieces))
+            for rows in pieces:
+                number, _, end = self._journal_thread.submit(stream, rows)
+        return Ticket(first, end, number, self._journal_thread)
+
+    def append_row(self, stream: str, **values: Any) -> Ticket:
+        """Append one row, a value for each field."""
+        return self.append(stream, {name: [value] for name, value in values.items()})
+
+    def annotate(self, **content: Any) -> Ticket:
+        """Append an event: any strict JSON content, `time` (ns since 1970) added if missing."""
+        content.setdefault("time", time.time_ns())
+        content.setdefault("kind", "note")
+        return self.append(EVENT.name, {"json": [strict_json.dumps(content, "event")]})
+
+    def flush(self, *, publish: bool = False, timeout: float | None = None) -> None:
+        """Wait until everything appended is acknowledged; with `publish`, also in the store.
+
+        Raises RecordingError when it cannot be, TimeoutError.
+        """
+        self._journal_thread.wait(self._journal_thread.submitted, timeout)
+        if publish:
+            self._publish_thread.publish_now(timeout)
+
+    def on_durable(self, callback: DurableCallback) -> None:
+        """Call `callback({stream: acknowledged rows})` after every commit, from another thread.
+
+        What it raises is logged and goes no further.
+        """
+        self._journal_thread.callbacks.append(callback)
+
+    def close(self, state: EndState = "complete") -> None:
+        """Acknowledge and publish everything, verify, remove the journal, unlock.
+
+        Idempotent. Every ticket is settled afterwards. Raises RecordingError when rows could
+        not be stored; the journal then stays, and opening the run recovers what is in it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._journal_thread.stop(state)
+            self._publish_thread.stop()
+            self._reader.close()
+            failure = self._journal_thread.error
+            problems = finalise(
+                self._paths, self._journal, self._schema, "failed" if failure else state
+            )
+            if failure is not None:
+                raise failure
+            if problems:
+                raise DamagedRunError(
+                    f"{self.path} was written but cannot be read back: {'; '.join(problems)}. "
+                    "Check the disk"
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise storage_error(error, "finalising the run", self.path) from error
+        finally:
+            self._reader.close()
+            self._journal.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+        except RecordingError as second:
+            # The first error is the one that explains; the second must not hide it.
+            error.add_note(f"closing the run failed too: {second}")

@@ -1,0 +1,253 @@
+"""Hidden truth of a simulated laboratory: what the station believes, and how far off it may be.
+
+A laboratory file writes each quantity in one of three ways:
+
+    atoms_per_ensemble: 100                                  exactly this
+    full_rabi: {nominal: 60.0e3, spread: 0.02, unit: Hz}     normal, relative std 2 %
+    phase: {uniform: [0.02, 0.08], unit: rad}                anywhere in between, equally likely
+
+For a seed every quantity is drawn once, each from a generator of its own, so that a
+quantity added to the file leaves the others as they were. Over many seeds the truth is
+spread as the station's calibrations say it is: a fair draw from what is believed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ABSURD_DEVIATIONS = 5.0
+"""Normal draws further from the nominal value than this many standard deviations are redrawn."""
+
+
+def keyed_generator(seed: int, stream: str) -> np.random.Generator:
+    """The random numbers of one purpose: equal (seed, stream) give equal numbers, always."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(stream.encode())))
+
+
+class FilePart(BaseModel):
+    """A part of a laboratory file: no unknown keys, no text where a number belongs."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Quantity(FilePart):
+    """One hidden number as the laboratory file states it.
+
+    Attributes:
+        nominal: The value that the station believes.
+        spread: Standard deviation relative to `nominal`, below 0.2; 0 is exact.
+        uniform: In place of the two: lower and upper end of a range.
+        unit: The unit it is written in, checked against the one expected.
+    """
+
+    nominal: float | None = None
+    spread: float = Field(default=0.0, ge=0.0, lt=0.2)
+    uniform: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    unit: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Quantity:
+        if (self.nominal is None) == (self.uniform is None):
+            raise ValueError("give either nominal (with spread) or uniform: [low, high]")
+        if self.uniform is not None and (self.spread or self.uniform[0] > self.uniform[1]):
+            raise ValueError("uniform needs [low, high] with low <= high, and no spread")
+        return self
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One true value; `nominal` itself when nothing is spread."""
+        if self.uniform is not None:
+            return float(rng.uniform(*self.uniform))
+        nominal = self.nominal or 0.0
+        if self.spread == 0.0:
+            return nominal
+        deviation = rng.standard_normal()
+        while abs(deviation) > ABSURD_DEVIATIONS:
+            deviation = rng.standard_normal()
+        return nominal * (1.0 + self.spread * float(deviation))
+
+    @property
+    def least(self) -> float:
+        """The smallest value stated: the nominal one, or the lower end of the range."""
+        return self.uniform[0] if self.uniform is not None else self.nominal or 0.0
+
+
+def _as_quantity(given: Any) -> Any:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    return {"nominal": given} if number else given
+
+
+@dataclass(frozen=True, slots=True)
+class _Expect:
+    """What a quantity of the file must be: its unit, and its sign."""
+
+    unit: str
+    least: float = 0.0
+    allow_least: bool = False
+
+    def __call__(self, given: Quantity) -> Quantity:
+        if given.unit not in (None, self.unit):
+            raise ValueError(f"must be written in {self.unit}")
+        if given.least < self.least or (given.least == self.least and not self.allow_least):
+            rule = "at least" if self.allow_least else "above"
+            raise ValueError(f"must be {rule} {self.least:g} {self.unit}")
+        return given
+
+
+_NUMBER = BeforeValidator(_as_quantity)
+Frequency = Annotated[Quantity, AfterValidator(_Expect("Hz")), _NUMBER]
+Offset = Annotated[Quantity, AfterValidator(_Expect("Hz", -math.inf)), _NUMBER]
+Power = Annotated[Quantity, AfterValidator(_Expect("W")), _NUMBER]
+Slope = Annotated[Quantity, AfterValidator(_Expect("Hz/A")), _NUMBER]
+Rate = Annotated[Quantity, AfterValidator(_Expect("1/s")), _NUMBER]
+DarkRate = Annotated[Quantity, AfterValidator(_Expect("1/s", allow_least=True)), _NUMBER]
+Angle = Annotated[Quantity, AfterValidator(_Expect("rad", -math.inf)), _NUMBER]
+
+
+class DriveEntry(FilePart):
+    """The drive's beam: Rabi frequency = full_rabi * sin((pi/2) sqrt(P / saturation_power)).
+
+    Attributes:
+        full_rabi: Rabi frequency at saturation, Hz.
+        saturation_power: RF power of the modulator's best diffraction, W.
+        centre_frequency: RF frequency for which the beam is aligned, Hz.
+        bandwidth: Half width around it within which the law holds, Hz.
+    """
+
+    full_rabi: Frequency
+    saturation_power: Power
+    centre_frequency: Frequency = Quantity(nominal=80e6)
+    bandwidth: Frequency = Quantity(nominal=2e6)
+
+
+class CouplingEntry(FilePart):
+    """The coupling's beam: Gamma/2pi = full_decay * sin^2((pi/2) sqrt(P / saturation_power))."""
+
+    full_decay: Frequency
+    saturation_power: Power
+    centre_frequency: Frequency = Quantity(nominal=80e6)
+    bandwidth: Frequency = Quantity(nominal=2e6)
+
+
+class GradientEntry(FilePart):
+    """The coil: detuning difference Delta/2pi = slope * current + offset, in Hz."""
+
+    slope: Slope
+    offset: Offset = Quantity(nominal=0.0)
+
+
+class DetectorEntry(FilePart):
+    """Photon counts per second: of one atom in the counted state, and of no atom at all."""
+
+    rate_per_atom: Rate
+    background_rate: DarkRate
+
+
+class SignalEntry(FilePart):
+    """The phase to be measured, written between preparation and pulse, in radians."""
+
+    phase: Angle
+
+
+class TwoEnsembleTruthEntry(FilePart):
+    """Section `apparatus: truth:` of a laboratory file with the two-ensemble cavity."""
+
+    atoms_per_ensemble: int = Field(ge=1)
+    drive: DriveEntry
+    coupling: CouplingEntry
+    gradient: GradientEntry
+    detector: DetectorEntry
+    signal: SignalEntry
+
+
+class DriftEntry(FilePart):
+    """A slow change with the clock, relative to the value itself.
+
+    Attributes:
+        rms: Root mean square of the relative change; 0 switches it off.
+        correlation_time: Seconds over which it changes; 0: new in every step.
+    """
+
+    rms: float = Field(default=0.0, ge=0.0, le=0.1)
+    correlation_time: float = Field(default=0.0, ge=0.0)
+
+
+class DriftsEntry(FilePart):
+    """Section `drifts:`; everything in it is a function of the clock and the seed.
+
+    Attributes:
+        drive_amplitude: Drift of the drive's Rabi frequency (laser power).
+        coil_current: Noise of the coil current.
+        step: Seconds for which all of them stay constant.
+    """
+
+    drive_amplitude: DriftEntry = DriftEntry()
+    coil_current: DriftEntry = DriftEntry()
+    step: float = Field(default=10.0, gt=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BeamTruth:
+    """A beam behind its modulator: strength [Hz] at saturation_power [W], RF band [Hz]."""
+
+    full_strength: float
+    saturation_power: float
+    centre_frequency: float
+    bandwidth: float
+
+
+@dataclass(frozen=True, slots=True)
+class TwoEnsembleTruth:
+    """The drawn truth of the two-ensemble cavity, ordinary frequencies in Hz.
+
+    Attributes:
+        atoms: Atoms 2S in each ensemble.
+        drive: Rabi frequency of the drive.
+        coupling: Collective decay rate over 2 pi.
+        slope, offset: Detuning difference per current [Hz/A], and at 0 A [Hz].
+        rate_per_atom, background_rate: Counts per second.
+        signal: Phase written between preparation and pulse, radians.
+    """
+
+    atoms: int
+    drive: BeamTruth
+    coupling: BeamTruth
+    slope: float
+    offset: float
+    rate_per_atom: float
+    background_rate: float
+    signal: float
+
+    @property
+    def spin(self) -> float:
+        """S of each ensemble."""
+        return self.atoms / 2.0
+
+
+def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
+    """The truth of one seed: every spread quantity of the file drawn once."""
+
+    def of(part: FilePart, name: str) -> float:
+        quantity: Quantity = getattr(part, name)
+        return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+
+    def beam(part: DriveEntry | CouplingEntry, strength: str) -> BeamTruth:
+        names = (strength, "saturation_power", "centre_frequency", "bandwidth")
+        return BeamTruth(*(of(part, name) for name in names))
+
+    return TwoEnsembleTruth(
+        atoms=entry.atoms_per_ensemble,
+        drive=beam(entry.drive, "full_rabi"),
+        coupling=beam(entry.coupling, "full_decay"),
+        slope=of(entry.gradient, "slope"),
+        offset=of(entry.gradient, "offset"),
+        rate_per_atom=of(entry.detector, "rate_per_atom"),
+        background_rate=of(entry.detector, "background_rate"),
+        signal=of(entry.signal, "phase"),
+    )

@@ -139,8 +139,8 @@ def table(rows: list[dict[str, float]], shots: int) -> bool:
     worst = sorted(rows, key=lambda r: -abs(r["error"] / r["bound"]))[:5]
     for r in worst:
         print(
-            f"  seed {int(r['seed'])}: error {r['error']:+.2e} = {r['error'] / r['bound']:+.2f} bounds, "
-            f"printed std {r['std']:.2e}, p = {r['p_value']:.3f}"
+            f"  seed {int(r['seed'])}: error {r['error']:+.2e} = "
+            f"{r['error'] / r['bound']:+.2f} bounds, printed std {r['std']:.2e}, p = {r['p_value']:.3f}"
         )
     chance = chi2.sf(n * ratio**2, n)
     print(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..instruments.calibration import Calibration
     from ..protocols.engine import RunResult
     from ..protocols.engine.events import RunEvent, Subscriber
-    from ..protocols.protocol import Protocol
+    from ..protocols.protocol import ExperimentProtocol
     from .figures import RunningEstimate
 
 
@@ -69,7 +69,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 def rehearse_and_run(
     order: Order, subscribers: Sequence[Subscriber]
-) -> tuple[RunResult, Protocol, Mapping[str, Calibration]]:
+) -> tuple[RunResult, ExperimentProtocol, Mapping[str, Calibration]]:
     """Open the station of the order, run its protocol, and return what came of it."""
     from ..instruments.journal import Journal
     from ..instruments.station import Station
@@ -141,7 +141,7 @@ class History:
             self.estimates.append(RunningEstimate(event.shots, phase.value, low, high))
 
 
-def _figure(result: RunResult, protocol: Protocol, history: History) -> Path | None:
+def _figure(result: RunResult, protocol: ExperimentProtocol, history: History) -> Path | None:
     from ..models import TwoEnsembles, steady_state
     from .figures import ramsey_figure
 

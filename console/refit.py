@@ -95,7 +95,8 @@ def read_records(path: Path) -> dict[str, NDArray[np.int64]]:
         columns = reader.fieldnames or []
         if not {"counts_1", "counts_2"} <= set(columns):
             raise RecordsError(
-                f"{path}: needs the columns counts_1 and counts_2, has {', '.join(columns) or 'none'}"
+                f"{path}: needs the columns counts_1 and counts_2, "
+                f"has {', '.join(columns) or 'none'}"
             )
         names = [c for c in ("counts_1", "counts_2", "status") if c in columns]
         rows = [

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..protocols.engine import RunResult
-    from ..protocols.protocol import Protocol
+    from ..protocols.protocol import ExperimentProtocol
     from .execute import Order
 
 
@@ -25,7 +25,7 @@ def opening_line(order: Order) -> str:
     return f"HARDWARE: {order.protocol} on {order.station}."
 
 
-def _gain_against_noise(protocol: Protocol, result: RunResult) -> tuple[float, list[str]]:
+def _gain_against_noise(protocol: ExperimentProtocol, result: RunResult) -> tuple[float, list[str]]:
     """Counting noise in atoms, and the gain that other detectors would leave.
 
     The same state and phase with gain and background scaled together: the counting noise of n
@@ -60,7 +60,11 @@ def _gain_against_noise(protocol: Protocol, result: RunResult) -> tuple[float, l
 
 
 def summarise(
-    console: Console, result: RunResult, protocol: Protocol, figure: Path | None, seconds: float
+    console: Console,
+    result: RunResult,
+    protocol: ExperimentProtocol,
+    figure: Path | None,
+    seconds: float,
 ) -> None:
     """Print the estimate against the truth, the limits, what the gain rests on, and the paths."""
     from rich.table import Table

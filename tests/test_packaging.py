@@ -93,9 +93,7 @@ def test_bare_folder_names_do_not_import(name, monkeypatch):
 
 def test_pyvisa_finds_the_simulated_laboratory():
     """pyvisa resolves "@cavitylab" in a fresh process that never imported the package."""
-    code = (
-        "from pyvisa.highlevel import get_wrapper_class as g; print(g('cavitylab').__module__)"
-    )
+    code = "from pyvisa.highlevel import get_wrapper_class as g; print(g('cavitylab').__module__)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "cavitylab.instruments.simulated.visa"
 

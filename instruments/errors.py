@@ -11,6 +11,11 @@ from __future__ import annotations
 class CavityLabError(Exception):
     """Base class of every error that this package raises on purpose."""
 
+    def __str__(self) -> str:
+        # QCoDeS appends "setting x to 5" to `args` of what passes through a parameter:
+        # shown as one sentence instead of as a tuple.
+        return "; ".join(str(arg) for arg in self.args)
+
 
 class LinkError(CavityLabError, ConnectionError):
     """The link to an instrument failed: no answer, refused, dropped, or unreadable bytes.

@@ -1,0 +1,309 @@
+"""A QCoDeS `VisaInstrument` whose link is clean, or closed: nothing in between.
+
+A time-out, a lost link or an unreadable answer makes the link *dirty*: it is
+closed at once. Before the next exchange it is opened again, terminators and
+time-out are restored, the identity is compared with the one at first
+connection, and the driver looks whether its settings are still there. So a
+late answer can never be taken for the answer to the next question.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from pyvisa.errors import Error as VisaError
+from qcodes.instrument import VisaInstrument, VisaInstrumentKWArgs
+from qcodes.utils import DelayedKeyboardInterrupt
+
+from ..clock import clock_of
+from ..errors import InstrumentError, LimitError, LinkError, StaleReply
+from ..journal import Direction, Journal, Message, printable
+from .wire import Wire, WireFailure, in_words, is_stream
+
+if TYPE_CHECKING:
+    from pyvisa.resources import MessageBasedResource
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+Identity = dict[str, str | None]
+
+
+class LinkedInstrument(VisaInstrument):
+    """The link of a `CavityLabInstrument`: lock, journal, clock, dirty-link rule.
+
+    Args:
+        name: Name of the instrument in QCoDeS.
+        address: VISA address.
+        journal: Register of the messages; a private one if not given.
+        **kwargs: Passed on to `VisaInstrument` (`visalib`, `timeout`, `metadata`, ...).
+
+    Raises:
+        LinkError: If the address cannot be opened.
+    """
+
+    write_end: ClassVar[str] = "\n"
+    """Appended to each message."""
+    read_end: ClassVar[str] = "\n"
+    """Ends each answer; VISA watches its last character."""
+    visa_read_end: ClassVar[str | None] = None
+    """What VISA is told to watch, where `read_end` cannot be given to it."""
+    encoding: ClassVar[str] = "ascii"
+    """Of the answers."""
+    minimum_interval: ClassVar[float] = 0.0
+    """Seconds between two messages that the instrument needs."""
+    never_repeat: ClassVar[tuple[str, ...]] = ()
+    """Patterns of questions that change something: asked once, whatever happens."""
+    forbidden: ClassVar[tuple[str, ...]] = ()
+    """Patterns of messages that are never sent."""
+    default_timeout = 2.0
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        journal: Journal | None = None,
+        **kwargs: Unpack[VisaInstrumentKWArgs],
+    ) -> None:
+        self._wire: Wire | None = None
+        self._timeout_s: float | None = self.default_timeout
+        self._address_text = address
+        self.journal = journal if journal is not None else Journal()
+        self.lock = threading.RLock()
+        self.restarts = 0
+        self._identity: Identity | None = None
+        self._dirty = ""
+        self._reopening = False
+        self._last_message_at = float("-inf")
+        terminator = kwargs.get("terminator")
+        self._reply_end = terminator or self.read_end
+        kwargs.setdefault("device_clear", not is_stream(address))
+        super().__init__(name, address, **kwargs)
+        self.clock = clock_of(self.visa_handle.visalib)
+        self._wire = Wire(
+            handle=self.visa_handle,
+            clock=self.clock,
+            read_end=terminator or self.visa_read_end or self.read_end,
+            write_end=terminator or self.write_end,
+            timeout=self._timeout_s,
+            stream=is_stream(address),
+        )
+        try:
+            self._wire.configure()
+            self._greet()
+        except WireFailure as failure:
+            raise self._broken("", failure) from failure
+
+    # ---- what a driver states about its instrument -----------------------------------
+
+    def _greet(self) -> None:
+        """Read what the instrument says unasked after the link opens. Default: nothing."""
+
+    def _read_errors(self) -> list[str]:
+        """Read and empty the instrument's error queue. Default: it has none."""
+        return []
+
+    def _settings_survived(self) -> str:
+        """After a reopening: empty, or what shows that the instrument was restarted."""
+        return ""
+
+    def _check_identity(self, identity: Identity) -> None:
+        """Raise `InstrumentError` if the instrument is not one this driver knows."""
+
+    def get_idn(self) -> Identity:
+        """Vendor, model, serial number and firmware; each driver says how to ask."""
+        raise InstrumentError(f"{type(self).__name__} has no way to identify itself.")
+
+    def _is_pure_question(self, message: str) -> bool:
+        """Whether `message` only asks, so that it may be sent a second time."""
+        return "?" in message and not _matches(message, self.never_repeat)
+
+    @property
+    def address(self) -> str:
+        """The VISA address, also while the link is closed."""
+        return self._address_text
+
+    @property
+    def link_is_dirty(self) -> bool:
+        """Whether the next exchange will begin by opening the link again."""
+        return bool(self._dirty)
+
+    # ---- the rules -------------------------------------------------------------------
+
+    def _exchange(
+        self, cmd: str, read: Callable[[Wire], object] | None, repeat: bool | None
+    ) -> object:
+        if _matches(cmd, self.forbidden):
+            raise LimitError(
+                f"{self.name} at {self.address}: {cmd!r} is never sent by this driver, "
+                f"because it is dangerous to what is connected; see {type(self).__name__}."
+            )
+        with self.lock:
+            self._make_clean()
+            try:
+                return self._attempt(cmd, read)
+            except LinkError:
+                allowed = self._is_pure_question(cmd) if repeat is None else repeat
+                if self._reopening or not allowed:
+                    raise
+            self._note(f"asking again: {printable(cmd)}")
+            self._make_clean()
+            return self._attempt(cmd, read)
+
+    def _attempt(self, cmd: str, read: Callable[[Wire], object] | None) -> object:
+        wire = self._open_wire()
+        interrupt = DelayedKeyboardInterrupt(
+            context={"instrument": self.name, "reason": "Visa Instrument exchange"}
+        )
+        try:
+            with interrupt:
+                self._keep_interval()
+                self._note(cmd, ">")
+                wire.send(cmd.encode("utf-8"))
+                return None if read is None else read(wire)
+        except WireFailure as failure:
+            raise self._broken(cmd, failure) from failure
+        except BaseException:
+            self._mark_dirty("the exchange was interrupted")
+            raise
+
+    def _understand(self, raw: bytes, parser: Callable[[str], T], expected: str) -> T:
+        """Decode a complete answer and parse it, or fail as garbage."""
+        body = raw[: -len(self._reply_end)]
+        try:
+            text = body.decode(self.encoding)
+            self._note(text, "<")
+            return parser(text)
+        except (UnicodeDecodeError, ValueError, KeyError, IndexError) as error:
+            raise WireFailure(f"the answer is not {expected}", body) from error
+
+    def _make_clean(self) -> None:
+        """Reopen a dirty link, and make sure the same instrument is still behind it."""
+        if not self._dirty or self._reopening:
+            return
+        wire = self._open_wire()
+        self._reopening = True
+        try:
+            self._note(f"reopening, because {self._dirty}")
+            try:
+                wire.reopen()
+                self._dirty = ""
+                self._greet()
+            except WireFailure as failure:
+                raise self._broken("", failure) from failure
+            self._compare_identity()
+            lost = self._settings_survived()
+            if not lost:
+                for error in self._read_errors():
+                    self._note(f"error from before the reopening: {error}")
+        finally:
+            self._reopening = False
+        if lost:
+            self._forget_settings()
+            raise InstrumentError(
+                f"{self.name} at {self.address} was restarted ({lost}): its settings are lost. "
+                "Set and upload everything again before the next shot."
+            )
+
+    def _compare_identity(self) -> None:
+        if self._identity is None:
+            return
+        identity = self.get_idn()
+        if identity != self._identity:
+            self._mark_dirty("another instrument answered")
+            raise LinkError(
+                f"{self.name} at {self.address}: after reopening the link {identity} answered "
+                f"instead of {self._identity}. Check the address and the cabling."
+            )
+
+    def _forget_settings(self) -> None:
+        """After a restart nothing that was set can be believed."""
+        self.restarts += 1
+        self._note("settings lost")
+        for module in (self, *self.instrument_modules.values()):
+            for name, parameter in module.parameters.items():
+                if name not in ("IDN", "timeout"):
+                    parameter.cache.invalidate()
+
+    def _mark_dirty(self, reason: str) -> None:
+        self._dirty = reason
+        self._close_wire()
+
+    def _close_wire(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def _open_wire(self) -> Wire:
+        wire = getattr(self, "_wire", None)
+        if wire is None:
+            raise LinkError("This instrument was closed: open it again before using it.")
+        return cast(Wire, wire)
+
+    def _broken(self, cmd: str, failure: WireFailure) -> LinkError:
+        """Mark the link dirty and say who, where, what was sent, what came, what to do."""
+        self._mark_dirty(failure.reason)
+        self._note(f"{failure.reason}; received {printable(failure.received)!r}")
+        kind = StaleReply if failure.stale else LinkError
+        sent = f"to {printable(cmd)!r}" if cmd else "on opening the link"
+        return kind(
+            f"{self.name} at {self.address}: {failure.reason} ({sent}; received so far: "
+            f"'{printable(failure.received)}'). Check power, cable and address, and that no "
+            "other program holds the link; the next exchange opens it again."
+        )
+
+    def _keep_interval(self) -> None:
+        if self.minimum_interval > 0:
+            due = self._last_message_at + self.minimum_interval
+            self.clock.wait(max(0.0, due - self.clock.now()))
+            self._last_message_at = self.clock.now()
+
+    def _note(self, text: str, direction: Direction = "!") -> None:
+        self.journal.append(
+            Message(self.clock.now(), self.name, self._address_text, direction, text)
+        )
+
+    # ---- QCoDeS ----------------------------------------------------------------------
+
+    def _open_resource(self, address: str, visalib: str | None) -> MessageBasedResource:
+        try:
+            return super()._open_resource(address, visalib)
+        except (VisaError, OSError) as error:
+            raise _cannot_open(self._short_name, address, error) from error
+        except Exception as error:
+            if type(error) is not Exception:  # pyvisa-py raises exactly this type
+                raise
+            raise _cannot_open(self._short_name, address, error) from error
+
+    def set_terminator(self, terminator: str | None) -> None:
+        """Kept from QCoDeS; the driver's own terminators are set by the link."""
+        if terminator is not None:
+            super().set_terminator(terminator)
+
+    def _set_visa_timeout(self, timeout: float | None) -> None:
+        self._timeout_s = timeout
+        if self._wire is not None:
+            self._wire.timeout = timeout
+        if not self._dirty:
+            super()._set_visa_timeout(timeout)
+
+    def _get_visa_timeout(self) -> float | None:
+        return self._timeout_s
+
+    def close(self) -> None:
+        """Close the link and forget the instrument; a second call does nothing."""
+        self._wire = None
+        super().close()
+
+
+def _cannot_open(name: str, address: str, error: BaseException) -> LinkError:
+    return LinkError(
+        f"{name} at {address}: the link could not be opened ({in_words(error)}). Check power, "
+        "cable and address, and that no other program holds the link."
+    )
+
+
+def _matches(message: str, patterns: tuple[str, ...]) -> bool:
+    return any(re.search(pattern, message, re.IGNORECASE) for pattern in patterns)

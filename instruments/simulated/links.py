@@ -1,0 +1,279 @@
+"""A link: one open session to one simulated device, with honest buffers.
+
+Every answer carries the time at which it is ready. A read waits for it, or for
+its time-out, on the laboratory's clock; a late answer stays in the queue and
+meets the next question, as on a real socket.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ..journal import Message, printable
+
+if TYPE_CHECKING:
+    from .devices.base import SimulatedDevice
+    from .laboratory import Laboratory
+
+LONGEST_NAP = 0.02
+"""Seconds between two looks at an answer whose time is not yet known (real clock)."""
+
+SOCKET_DRAIN = 0.1
+"""Seconds for which clearing a socket waits for bytes still on their way."""
+
+
+class ReadEnd(Enum):
+    """Why a read came back."""
+
+    COUNT = "count"
+    TERMINATOR = "terminator"
+    END = "end"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is not ready at once.
+
+    Attributes:
+        data: Called when the answer leaves the device; without terminator.
+        ready: The time on the clock at which it will be ready, as far as known
+            now; inf while nothing that would complete it is under way.
+    """
+
+    data: Callable[[], bytes]
+    ready: Callable[[], float]
+
+
+Answer = str | bytes | Reply | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    data: Callable[[], bytes]
+    ready: Callable[[], float]
+
+
+class Link:
+    """One session.
+
+    Args:
+        laboratory: Gives lock, clock and journal.
+        device: The device at the other end.
+        address: The name under which it was opened.
+        framed: True on GPIB, USB and VXI-11, which mark the end of a message;
+            False on sockets and serial lines, which do not.
+    """
+
+    def __init__(
+        self, laboratory: Laboratory, device: SimulatedDevice, address: str, framed: bool
+    ) -> None:
+        self.laboratory = laboratory
+        self.device = device
+        self.address = address
+        self.framed = framed
+        self.dead = False
+        self.refused = False
+        self._input = b""
+        self._queue: deque[_Pending] = deque()
+        self._arrived: deque[bytearray] = deque()
+        self._free_at = 0.0
+
+    # -- to the device ------------------------------------------------------------------
+
+    def write(self, data: bytes, end: bool = False) -> None:
+        """Send bytes; complete messages are obeyed at once.
+
+        Args:
+            data: Any part of a message, or several.
+            end: The transport marks the end of the message here.
+
+        Raises:
+            ConnectionRefusedError: The device refused the link when it was opened.
+            BrokenPipeError: The device has closed the link.
+        """
+        if self.refused:
+            raise ConnectionRefusedError(f"connection to {self.address} refused")
+        if self.dead:
+            raise BrokenPipeError(f"{self.address} has closed the link")
+        with self.laboratory.lock:
+            messages, self._input = self.device.split(self._input + data)
+            if end and self._input:
+                messages.append(self._input)
+                self._input = b""
+            if self.framed and messages and self.device.ieee488 and self.pending:
+                self._queue.clear()
+                self._arrived.clear()
+                self.device.interrupted(self)
+            for message in messages:
+                self._obey(message.decode("utf-8", errors="replace"))
+        if self.laboratory.adversary:
+            time.sleep(1e-4)
+
+    def greet(self) -> None:
+        """Queue what the device says on its own when a link is opened."""
+        greeting = self.device.opened(self)
+        if greeting:
+            self._enqueue(lambda: greeting, lambda: 0.0)
+
+    def _obey(self, message: str) -> None:
+        lab, device = self.laboratory, self.device
+        lab.journal.append(Message(lab.now(), device.name, self.address, ">", message))
+        lab.touch()
+        struck = lab.faults_on_purpose.strike(device.name, message)
+        kinds = {rule.kind for rule in struck}
+        for rule in struck:
+            device.trip(rule.kind, rule.value, self)
+        late = lab.latency_of(device)
+        self._free_at = max(lab.now(), self._free_at) + late
+        answer = None if "trigger_lost" in kinds else device.handle(message, self)
+        if "drop" in kinds:
+            self.dead = True
+        if answer is None or "mute" in kinds or self.dead:
+            return
+        delay = sum(rule.seconds for rule in struck if rule.kind == "slow")
+        end = device.ending(self)
+
+        def data() -> bytes:
+            raw = answer.data() if isinstance(answer, Reply) else answer
+            body = raw.encode("utf-8") if isinstance(raw, str) else raw
+            old = lab.faults_on_purpose.stuck(device.name, message)
+            whole = (old if old is not None else body) + end
+            for rule in struck:
+                whole = lab.faults_on_purpose.spoil(rule, message, whole.removesuffix(end), end)
+            return whole
+
+        free_at = self._free_at + delay
+        if isinstance(answer, Reply):
+            later = answer.ready
+            self._enqueue(data, lambda: max(free_at, later() + delay))
+        else:
+            fixed = data()
+            self._enqueue(lambda: fixed, lambda: free_at)
+
+    def _enqueue(self, data: Callable[[], bytes], ready: Callable[[], float]) -> None:
+        self._queue.append(_Pending(data, ready))
+
+    # -- from the device ----------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """Answers are queued or waiting to be read."""
+        return bool(self._queue or self._arrived)
+
+    def next_ready(self) -> float:
+        """Time of the next answer on the clock; inf when none is under way."""
+        with self.laboratory.lock:
+            return self._queue[0].ready() if self._queue else math.inf
+
+    def arrived(self) -> bytes:
+        """Take every byte that is ready now (for a byte stream, such as a TCP server)."""
+        with self.laboratory.lock:
+            self._pump()
+            data = b"".join(self._arrived)
+            self._arrived.clear()
+            return data
+
+    def read(self, count: int, terminator: bytes | None, timeout: float) -> tuple[bytes, ReadEnd]:
+        """Wait for an answer, at most `timeout` seconds (inf allowed), on the clock.
+
+        Args:
+            count: Largest number of bytes.
+            terminator: Stop after this byte (None: do not look for one).
+            timeout: Seconds.
+
+        Returns:
+            The bytes and why the read came back. After a time-out what had
+            arrived of an unfinished answer is lost, as with a real socket.
+        """
+        clock = self.laboratory.clock
+        deadline = clock.now() + timeout
+        while True:
+            with self.laboratory.lock:
+                self._pump()
+                taken = self._take(count, terminator)
+                ready = self.next_ready()
+            if taken is not None:
+                return taken
+            now = clock.now()
+            if now >= deadline or (math.isinf(deadline) and math.isinf(ready)):
+                return self._lost(), ReadEnd.TIMEOUT
+            self._wait(min(ready, deadline) - now)
+
+    def _wait(self, seconds: float) -> None:
+        if not self.laboratory.virtual:
+            seconds = min(seconds, LONGEST_NAP)
+        self.laboratory.clock.wait(max(seconds, 0.0))
+
+    def _pump(self) -> None:
+        now = self.laboratory.now() + 1e-12
+        while self._queue and not self.dead and self._queue[0].ready() <= now:
+            data = self._queue.popleft().data()
+            self.laboratory.journal.append(
+                Message(now, self.device.name, self.address, "<", _shown(data))
+            )
+            if self.framed or not self._arrived:
+                self._arrived.append(bytearray(data))
+            else:
+                self._arrived[0].extend(data)
+
+    def _take(self, count: int, terminator: bytes | None) -> tuple[bytes, ReadEnd] | None:
+        if not self._arrived:
+            return None
+        head = self._arrived[0]
+        place = head.find(terminator) if terminator else -1
+        if 0 <= place < count:
+            length, why = place + 1, ReadEnd.TERMINATOR
+        elif len(head) >= count:
+            length, why = count, ReadEnd.COUNT
+        elif self.framed:
+            length, why = len(head), ReadEnd.END
+        else:
+            return None
+        data = bytes(head[:length])
+        del head[:length]
+        if not head:
+            self._arrived.popleft()
+            if self.framed and why is ReadEnd.COUNT:
+                why = ReadEnd.END
+        return data, why
+
+    def _lost(self) -> bytes:
+        with self.laboratory.lock:
+            data = b"".join(self._arrived)
+            self._arrived.clear()
+            return data
+
+    def clear(self) -> None:
+        """Device clear; on a socket it only drains what arrives within 0.1 s."""
+        lab = self.laboratory
+        with lab.lock:
+            self._arrived.clear()
+            if self.framed:
+                self._queue.clear()
+                self._input = b""
+                self.device.clear(self)
+                return
+        until = lab.now() + SOCKET_DRAIN
+        while True:
+            self._wait(max(min(self.next_ready(), until) - lab.now(), 0.0))
+            if self.arrived():
+                until = lab.now() + SOCKET_DRAIN
+            elif lab.now() >= until - 1e-9:
+                return
+
+    def close(self) -> None:
+        """Hang up."""
+        with self.laboratory.lock:
+            self.dead = True
+            self.device.closed(self)
+
+
+def _shown(data: bytes) -> str:
+    return printable(data) if len(data) <= 200 else f"<{len(data)} bytes>"

@@ -21,10 +21,18 @@ from .errors import (
     RunExistsError,
     RunLockedError,
     SchemaError,
+    StorageError,
     storage_error,
 )
 from .journal import Journal
-from .layout import FORMAT, DurableFiles, RunPaths, run_directory, writer_lock
+from .layout import (
+    FORMAT,
+    DurableFiles,
+    RunPaths,
+    network_file_system,
+    run_directory,
+    writer_lock,
+)
 from .publish_thread import free_space
 from .publisher import Publisher
 from .schema import ArraySpec, Stream, complete_schema
@@ -57,6 +65,12 @@ def create_run(
     blob = strict_json.canonical(origins, "provenance")
     paths = RunPaths(run_directory(root.absolute(), title, run_id, started))
     files = DurableFiles(paths.staging)
+    network = network_file_system(paths.root)
+    if network is not None:
+        raise StorageError(
+            f"{root} is on {network}, where a journal is not safe; record to a local disk and "
+            "copy the finished run"
+        )
     _make_folders(paths, files)
     _check_space(paths)
     lock = writer_lock(paths)
@@ -68,7 +82,7 @@ def create_run(
         journal = Journal.create(paths.journal, run_id, schema)
         files.sync_directory(paths.root)
         document = _first_document(title, schema, origins, blob)
-        publisher = Publisher(paths, journal, schema, document, files)
+        publisher = Publisher(paths, journal.frames_after, schema, document, files)
         publisher.write_constant(PROVENANCE, np.frombuffer(blob, np.uint8))
         publisher.create_array_files()
         publisher.publish("running")

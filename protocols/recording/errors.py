@@ -58,6 +58,7 @@ class DamagedRunError(RecordingError, ValueError):
 
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -77,6 +78,8 @@ def storage_error(cause: Exception, doing: str, path: Path) -> RecordingError:
             f"{path} cannot be written while {doing} ({cause}). "
             "Choose a data folder that this user may write."
         )
+    if name in _CORRUPT or "no such table" in str(cause):
+        return DamagedRunError(f"the journal in {path} is damaged: {cause}")
     if isinstance(cause, (OSError, sqlite3.Error)):
         return StorageError(f"the disk failed while {doing} in {path}: {cause}")
-    return DamagedRunError(f"{doing} in {path} failed: {type(cause).__name__}: {cause}")
+    return RecordingError(f"{doing} in {path} failed: {type(cause).__name__}: {cause}")

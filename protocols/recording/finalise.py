@@ -11,7 +11,7 @@ import logging
 import sqlite3
 from dataclasses import dataclass, field
 
-from .errors import storage_error
+from .errors import DamagedRunError, storage_error
 from .journal import Journal
 from .layout import (
     FINAL_STATES,
@@ -20,7 +20,7 @@ from .layout import (
     read_commit,
     try_writer_lock,
 )
-from .publisher import Publisher
+from .publisher import Publisher, no_frames
 from .schema import Stream
 from .verification import check_store
 
@@ -40,18 +40,19 @@ def finalise(paths: RunPaths, journal: Journal, schema: dict[str, Stream], state
     """Publish what the journal holds with the final `state`, verify, remove the journal.
 
     Closes `journal`. Returns what is wrong with the store; unless that is nothing, the journal
-    stays where it is. Raises OSError, sqlite3.Error when the disk refuses.
+    is kept beside it as `journal.damaged.sqlite`. Raises OSError, sqlite3.Error when the disk
+    refuses.
     """
-    publisher = Publisher.open(paths, journal, schema)
     damage = journal.damage()
     if damage is None:
-        publisher.publish_all(state)
+        Publisher.open(paths, journal.frames_after, schema).publish_all(state)
     else:
-        _publish_readable(publisher, damage, state)
+        publisher = Publisher.open(paths, journal.salvage_after, schema)
+        publisher.note_gap(None, 0, None, f"journal file damaged: {damage}")
+        publisher.publish_all(state)
     problems = check_store(paths)
     journal.close()
-    if not problems:
-        _remove_journal(paths, keep=damage is not None)
+    _remove_journal(paths, keep=damage is not None or bool(problems))
     return problems
 
 
@@ -78,17 +79,19 @@ def _recover_locked(paths: RunPaths) -> Recovery:
     before = read_commit(paths)["attributes"]["cavitylab_commit"]
     swept = DurableFiles(paths.staging).clear_staging()
     paths.staging.mkdir(exist_ok=True)
+    problems: list[str] = []
     if not paths.journal.exists():
-        _recover_without_journal(paths)
+        _recover_without_journal(paths, "the journal was missing")
     else:
-        journal = Journal.open(paths.journal, read_only=False)
         try:
-            schema, end = journal.schema(), journal.end_state
-            problems = finalise(paths, journal, schema, end or "interrupted")
-        finally:
-            journal.close()
-        if problems:
-            _log.error("%s is damaged: %s", paths.root, "; ".join(problems))
+            with contextlib.closing(Journal.open(paths.journal, read_only=False)) as journal:
+                schema, end = journal.schema(), journal.end_state
+                problems = finalise(paths, journal, schema, end or "interrupted")
+        except DamagedRunError as error:
+            _recover_without_journal(paths, str(error))
+            _remove_journal(paths, keep=True)
+    if problems:
+        _log.error("%s is damaged: %s", paths.root, "; ".join(problems))
     return Recovery(repaired=tuple(_changes(paths, before, swept)))
 
 
@@ -112,33 +115,21 @@ def _is_finished(paths: RunPaths) -> bool:
     return state in FINAL_STATES and not paths.journal.exists()
 
 
-def _publish_readable(publisher: Publisher, damage: str, state: str) -> None:
-    """Publish frames up to the damage of the journal file, and say that there was some."""
-    with contextlib.suppress(sqlite3.Error):
-        while publisher.publish():
-            pass
-    reason = f"journal file damaged: {damage}"
-    if all(gap["reason"] != reason for gap in publisher.gaps):
-        publisher.note_gap(None, 0, None, reason)
-    publisher.detach_journal()
-    publisher.publish(state)
-
-
-def _recover_without_journal(paths: RunPaths) -> None:
-    """A run that never ended but has no journal: what is published is all there is."""
-    publisher = Publisher.open(paths, None, {})
-    reason = "the journal was missing: rows acknowledged last may be lost"
-    publisher.note_gap(None, 0, None, reason)
-    publisher.publish("interrupted")
+def _recover_without_journal(paths: RunPaths, why: str) -> None:
+    """A run that never ended and has no journal: what is published is all there is."""
+    publisher = Publisher.open(paths, no_frames, {})
+    publisher.note_gap(None, 0, None, f"{why}: rows acknowledged last may be lost")
+    publisher.publish_all("interrupted")
 
 
 def _remove_journal(paths: RunPaths, *, keep: bool) -> None:
     """Remove the journal's files (a damaged one is set aside instead) and the staging folder."""
     files = DurableFiles(paths.staging)
-    if keep:
-        files.rename(paths.journal, paths.damaged_journal)
-    for suffix in ("", "-wal", "-shm"):
-        files.remove(paths.root / (paths.journal.name + suffix))
+    for suffix in ("-shm", "-wal", ""):  # the main file last: while it is there, recovery repeats
+        path = paths.root / (paths.journal.name + suffix)
+        if keep and suffix != "-shm" and path.exists():
+            files.rename(path, paths.root / (paths.damaged_journal.name + suffix))
+        files.remove(path)
     files.clear_staging()
     with contextlib.suppress(OSError):
         paths.staging.rmdir()

@@ -6,14 +6,14 @@ power cut. One thread writes; any number of processes read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from . import strict_json
-from .errors import DamagedRunError, storage_error
+from .errors import DamagedRunError, StorageError, storage_error
 from .frames import Frame
 from .schema import Stream
 
@@ -59,10 +59,13 @@ class Journal:
 
     def schema(self) -> dict[str, Stream]:
         """The streams as they were declared."""
-        text = self._get("schema")
-        if text is None:
-            raise DamagedRunError(f"{self.path} does not say which streams it holds")
-        return {one["name"]: Stream.from_json(one) for one in json.loads(text)}
+        try:
+            text = self._get("schema") or "null"
+            return {one["name"]: Stream.from_json(one) for one in json.loads(text)}
+        except sqlite3.Error as error:
+            raise storage_error(error, "reading the journal", self.path.parent) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedRunError(f"{self.path} does not say which streams it holds") from error
 
     @property
     def end_state(self) -> str | None:
@@ -114,6 +117,33 @@ class Journal:
         rows.close()
         return frames
 
+    def salvage_after(self, seq: int, limit_bytes: int) -> list[Frame]:
+        """Like `frames_after` for a damaged file: every frame that can still be read singly."""
+        frames: list[Frame] = []
+        for number in sorted(self._readable_numbers(seq)):
+            try:
+                row = self._db.execute(
+                    "SELECT seq, stream, row0, nrows, payload, crc32 FROM frame WHERE seq = ?",
+                    (number,),
+                ).fetchone()
+            except sqlite3.DatabaseError:
+                continue
+            if row is not None:
+                frames.append(Frame(*row))
+            if sum(len(frame.payload) for frame in frames) >= limit_bytes:
+                break
+        return frames
+
+    def _readable_numbers(self, seq: int) -> set[int]:
+        """Frame numbers found from either end, up to the damage."""
+        numbers: set[int] = set()
+        for order in ("ASC", "DESC"):
+            query = f"SELECT seq FROM frame WHERE seq > ? ORDER BY seq {order}"
+            with contextlib.suppress(sqlite3.DatabaseError):
+                for row in self._db.execute(query, (seq,)):
+                    numbers.add(row[0])
+        return numbers
+
     def damage(self) -> str | None:
         """What SQLite finds wrong with its own file, or None."""
         try:
@@ -126,7 +156,12 @@ class Journal:
         self._db.close()
 
     def _durable(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL").fetchall()
+        (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise StorageError(
+                f"the file system of {self.path} cannot keep a write-ahead log (no shared "
+                "memory); record to a local disk"
+            )
         self._db.execute("PRAGMA synchronous=FULL")
 
     def _get(self, key: str) -> str | None:
@@ -137,7 +172,7 @@ class Journal:
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:

@@ -32,10 +32,18 @@ DurableCallback = Callable[[Mapping[str, int]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Item:
+    """Queued rows, and the counts as they are with them.
+
+    A caller changes nothing but the queue, by one `append`: an interrupt (Ctrl-C) anywhere in
+    `submit` leaves rows either queued and counted or neither.
+    """
+
     number: int
     stream: str
     row0: int
     rows: Rows
+    appended: dict[str, int]
+    total_bytes: int
 
 
 class JournalThread:
@@ -52,11 +60,8 @@ class JournalThread:
         self._journal, self._schema, self._queue_bytes = journal, schema, queue_bytes
         self._changed = threading.Condition()
         self._queue: deque[_Item] = deque()
-        self._pending_bytes = 0
-        self._submitted = 0
-        self._appended = dict.fromkeys(schema, 0)
-        self._durable = dict.fromkeys(schema, 0)
-        self._done = 0
+        self._taken = _Item(0, "", 0, Rows(0, ()), dict.fromkeys(schema, 0), 0)
+        self._committed = self._taken
         self._next_seq = next_seq
         self._unpublished_bytes = 0
         self._delete_through = -1
@@ -81,28 +86,31 @@ class JournalThread:
                 raise self._again()
             if self._closed:
                 raise WriterClosedError("the run is closed: nothing more can be appended to it")
-            first = self._appended[stream]
-            self._appended[stream] = first + rows.count
-            self._submitted += 1
-            self._pending_bytes += rows.size
-            self._queue.append(_Item(self._submitted, stream, first, rows))
-            self._changed.notify_all()
-            return self._submitted, first, first + rows.count
+            last = self._last
+            first = last.appended[stream]
+            appended = {**last.appended, stream: first + rows.count}
+            total = last.total_bytes + rows.size
+            item = _Item(last.number + 1, stream, first, rows, appended, total)
+            self._queue.append(item)
+            if len(self._queue) == 1:  # else the thread is awake already
+                self._changed.notify_all()
+            return item.number, first, first + rows.count
 
     def is_durable(self, number: int) -> bool:
-        return number <= self._done
+        return number <= self._committed.number
 
     def is_settled(self, number: int) -> bool:
         """Durable, or never going to be."""
-        return number <= self._done or not self._thread.is_alive() or self._error is not None
+        return self.is_durable(number) or not self._thread.is_alive() or self._error is not None
 
     def wait(self, number: int, timeout: float | None) -> None:
         """Until that submission is durable. Raises its failure, or TimeoutError."""
         with self._changed:
+            self._changed.notify_all()
             settled = self._changed.wait_for(
-                lambda: number <= self._done or self._error is not None, timeout
+                lambda: self.is_durable(number) or self._error is not None, timeout
             )
-            if number <= self._done:
+            if self.is_durable(number):
                 return
             if settled:
                 raise self._again()
@@ -110,19 +118,19 @@ class JournalThread:
 
     @property
     def submitted(self) -> int:
-        return self._submitted
+        with self._changed:
+            return self._last.number
 
     @property
     def durable(self) -> dict[str, int]:
         """Acknowledged rows of every stream."""
-        with self._changed:
-            return dict(self._durable)
+        return dict(self._committed.appended)
 
     @property
     def appended(self) -> dict[str, int]:
         """Rows handed over, acknowledged or not."""
         with self._changed:
-            return dict(self._appended)
+            return dict(self._last.appended)
 
     @property
     def last_seq(self) -> int:
@@ -165,11 +173,14 @@ class JournalThread:
     def _closed(self) -> bool:
         return self._stopping or self._error is not None
 
+    @property
+    def _last(self) -> _Item:
+        return self._queue[-1] if self._queue else self._taken
+
     def _has_space(self, rows: Rows) -> bool:
-        if not self._queue and not self._pending_bytes:
-            return True
-        fits = self._pending_bytes + rows.size <= self._queue_bytes
-        return fits and len(self._queue) < QUEUE_ITEMS
+        pending = self._last.total_bytes - self._committed.total_bytes
+        fits = pending + rows.size <= self._queue_bytes and len(self._queue) < QUEUE_ITEMS
+        return fits or not pending
 
     def _again(self) -> RecordingError:
         """A fresh exception of the same kind: each caller gets its own traceback."""
@@ -200,11 +211,8 @@ class JournalThread:
         frames = self._pack(batch)
         self._write(frames, delete_through)
         with self._changed:
-            for item in batch:
-                self._done = item.number
-                self._durable[item.stream] = item.row0 + item.rows.count
-                self._pending_bytes -= item.rows.size
-                self._unpublished_bytes += item.rows.size
+            self._unpublished_bytes += self._taken.total_bytes - self._committed.total_bytes
+            self._committed = self._taken
             self._next_seq += len(frames)
             self._changed.notify_all()
         if batch:
@@ -216,16 +224,20 @@ class JournalThread:
         batch: list[_Item] = []
         size = 0
         while self._queue and size < _FRAME_BYTES:
-            batch.append(self._queue.popleft())
-            size += batch[-1].rows.size
+            self._taken = self._queue.popleft()
+            batch.append(self._taken)
+            size += self._taken.rows.size
         return batch
 
     def _pack(self, batch: list[_Item]) -> list[Frame]:
-        """Rows of one stream are consecutive in a batch: one frame for each stream in it."""
-        by_stream: dict[str, list[_Item]] = {}
+        """One frame for each stream in a batch, in the order of the schema.
+
+        So a scan point, declared before the shots, is never published after them.
+        """
+        by_stream: dict[str, list[_Item]] = {name: [] for name in self._schema}
         for item in batch:
             if item.rows.count:
-                by_stream.setdefault(item.stream, []).append(item)
+                by_stream[item.stream].append(item)
         return [
             pack(
                 self._schema[name],
@@ -233,7 +245,9 @@ class JournalThread:
                 [item.rows for item in items],
                 self._next_seq + offset,
             )
-            for offset, (name, items) in enumerate(by_stream.items())
+            for offset, (name, items) in enumerate(
+                (name, items) for name, items in by_stream.items() if items
+            )
         ]
 
     def _write(self, frames: list[Frame], delete_through: int) -> None:

@@ -31,6 +31,9 @@ FINAL_STATES = ("complete", "stopped", "failed", "interrupted")
 """States of a run to which nothing is added any more."""
 
 _SHARING_RETRIES = 50
+_NETWORK = {
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "sshfs", "afs", "ceph", "glusterfs", "lustre", "gpfs",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,23 @@ def run_directory(root: Path, title: str, run_id: str, started: datetime) -> Pat
     """`<root>/<date>/<time>_<title>_<id>`, with a title that every file system accepts."""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()[:40].strip("-") or "run"
     return root / f"{started:%Y-%m-%d}" / f"{started:%H%M%S}_{slug}_{run_id}"
+
+
+def network_file_system(path: Path) -> str | None:
+    """Kind of the network file system that `path` lies on; None for a local disk."""
+    if sys.platform == "win32":
+        return "a network share" if path.drive.startswith("\\\\") else None
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    except OSError:  # other systems: SQLite itself refuses where it cannot work
+        return None
+    best, kind = "", None
+    for line in mounts:
+        _, point, file_system = line.split(" ", 3)[:3]
+        point = point.replace("\\040", " ")
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, file_system
+    return kind if kind is not None and kind.removeprefix("fuse.") in _NETWORK else None
 
 
 def read_commit(paths: RunPaths) -> dict[str, Any]:

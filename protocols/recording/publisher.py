@@ -9,6 +9,7 @@ are, is replaced. Later publishes replace a chunk only by one with the same comm
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,20 @@ import zarr
 from .encoding import ChunkEncoder, GrowingArray, Metadata, chunk_key, root_metadata, to_bytes
 from .errors import DamagedRunError
 from .frames import Columns, Frame, decode, missing_rows
-from .journal import Journal
 from .layout import DurableFiles, RunPaths, read_commit
 from .schema import MISSING, Stream
 
 BATCH_BYTES = 64 << 20
 """Most payload bytes taken from the journal for one publish: bounds the memory."""
+
+
+FrameSource = Callable[[int, int], list[Frame]]
+"""Journal frames after a number, in order, of about so many bytes; empty when there are none."""
+
+
+def no_frames(seq: int, limit_bytes: int) -> list[Frame]:
+    """The source of a run whose journal is gone."""
+    return []
 
 
 class Publisher:
@@ -33,12 +42,12 @@ class Publisher:
     def __init__(
         self,
         paths: RunPaths,
-        journal: Journal | None,
+        source: FrameSource,
         schema: dict[str, Stream],
         document: Metadata,
         files: DurableFiles,
     ) -> None:
-        self._paths, self._journal, self._schema, self._files = paths, journal, schema, files
+        self._paths, self._source, self._schema, self._files = paths, source, schema, files
         self._metadata: dict[str, Metadata] = document["consolidated_metadata"]["metadata"]
         self._attributes: Metadata = document["attributes"]
         commit = self._attributes["cavitylab_commit"]
@@ -58,13 +67,13 @@ class Publisher:
     def open(
         cls,
         paths: RunPaths,
-        journal: Journal | None,
+        source: FrameSource,
         schema: dict[str, Stream],
         files: DurableFiles | None = None,
     ) -> Publisher:
         """Go on from what is committed on disk."""
         files = files or DurableFiles(paths.staging)
-        publisher = cls(paths, journal, schema, read_commit(paths), files)
+        publisher = cls(paths, source, schema, read_commit(paths), files)
         publisher._restore_tails()
         return publisher
 
@@ -76,7 +85,7 @@ class Publisher:
         that the disk does not.
         """
         started = time.perf_counter()
-        frames = self._journal.frames_after(self.seq, BATCH_BYTES) if self._journal else []
+        frames = self._source(self.seq, BATCH_BYTES)
         if not frames and state is None:
             return False
         for frame in frames:
@@ -97,13 +106,11 @@ class Publisher:
             pass
         self.publish(state)
 
-    def detach_journal(self) -> None:
-        """Take nothing more from a journal that cannot be read on."""
-        self._journal = None
-
     def note_gap(self, stream: str | None, first: int, end: int | None, reason: str) -> None:
         """Remember rows that are lost (`end` None: how many is unknown)."""
-        self.gaps.append({"stream": stream, "first": first, "end": end, "reason": reason})
+        gap = {"stream": stream, "first": first, "end": end, "reason": reason}
+        if gap not in self.gaps:  # a repeated recovery finds the same damage again
+            self.gaps.append(gap)
 
     def create_array_files(self) -> None:
         """Write every array's own metadata for the first time, before the first commit."""
@@ -233,8 +240,7 @@ class Publisher:
     def _lose_tail(self, name: str, start: int, end: int, error: Exception) -> None:
         dimension = self._metadata[name]["dimension_names"][0]
         reason = f"chunk at row {start} of array {name!r} unreadable: {error}"
-        if all(gap["reason"] != reason for gap in self.gaps):
-            self.note_gap(dimension, start, end, reason)
+        self.note_gap(dimension, start, end, reason)
         status = self._arrays.get("status")
         if status is not None and self._metadata["status"]["dimension_names"][0] == dimension:
             status.overwrite(start, MISSING)

@@ -77,7 +77,9 @@ class RunWriter:
         self._reader = Journal.open(paths.journal, read_only=True)
         self._journal_thread = JournalThread(journal, schema)
         self._publish_thread = PublishThread(
-            lambda: Publisher.open(paths, self._reader, schema), self._journal_thread, paths
+            lambda: Publisher.open(paths, self._reader.frames_after, schema),
+            self._journal_thread,
+            paths,
         )
         self._journal_thread.start()
         self._publish_thread.start()

@@ -1,0 +1,46 @@
+"""Write known rows until killed; tell the pipe the path, then every acknowledged count.
+
+Given: pipe, root, seed, largest_block, pause (s between blocks).
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from cavitylab.protocols.recording import Field, RunWriter, Stream
+
+pipe: Any = globals()["pipe"]
+settings = globals()
+rng = np.random.default_rng(settings["seed"])
+streams = [
+    Stream("point", [Field("detuning", "f8", unit="Hz")]),
+    Stream(
+        "shot",
+        [
+            Field("time", "i8"),
+            Field("status", "u1"),
+            Field("point_index", "i4"),
+            Field("counts", "i4", dims={"detector": ["north", "south"]}),
+        ],
+    ),
+]
+writer = RunWriter.create(settings["root"], "killed", streams)
+pipe.send(str(writer.path))
+writer.on_durable(lambda rows: pipe.send(rows["shot"]))
+row = 0
+while True:
+    k = np.arange(row, row + rng.integers(1, settings["largest_block"] + 1))
+    writer.append(
+        "shot",
+        {
+            "time": 1_700_000_000_000_000_000 + 1000 * k,
+            "status": 1 + k % 4,
+            "point_index": k // 100,
+            "counts": np.stack([k, 7 * k % 1_000_003], axis=1),
+        },
+    )
+    row += len(k)
+    if rng.random() < 0.1:
+        writer.annotate(note=f"row {row}")
+    time.sleep(rng.exponential(settings["pause"]))

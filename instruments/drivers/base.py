@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -107,8 +108,8 @@ class CavityLabInstrument(LinkedInstrument):
         return cast(T, self._exchange(cmd, read, repeat))
 
     def ask_float(self, cmd: str) -> float:
-        """Ask for a number."""
-        return self.ask_parsed(cmd, float, "a number")
+        """Ask for a finite number."""
+        return self.ask_parsed(cmd, finite, "a finite number")
 
     def ask_int(self, cmd: str) -> int:
         """Ask for an integer."""
@@ -116,7 +117,7 @@ class CavityLabInstrument(LinkedInstrument):
 
     def ask_bool(self, cmd: str) -> bool:
         """Ask for 0 or 1."""
-        return self.ask_parsed(cmd, lambda text: {"0": False, "1": True}[text], "0 or 1")
+        return self.ask_parsed(cmd, flag, "0 or 1")
 
     def get_idn(self) -> Identity:
         """Ask `*IDN?`.
@@ -184,6 +185,7 @@ class CavityLabInstrument(LinkedInstrument):
             identity = self.get_idn()
             self._check_identity(identity)
             self._identity = identity
+            self._prepare_survival_check()
             for error in self._read_errors():
                 self._note(f"error from before this session: {error}")
                 self.log.warning("%s: error from before this session: %s", self.name, error)
@@ -192,6 +194,33 @@ class CavityLabInstrument(LinkedInstrument):
             raise
         self.parameters[idn_param].cache.set(identity)
         self.log.info("Connected to %s: %s", self.name, identity)
+
+
+class Refusal(str):
+    """An answer that is an error text, from instruments that answer with their errors."""
+
+
+def finite(text: str) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def flag(text: str) -> bool:
+    """0 or 1.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if text.strip() not in ("0", "1"):
+        raise ValueError(text)
+    return text.strip() == "1"
 
 
 def parse_idn(text: str) -> Identity:

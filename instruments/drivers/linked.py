@@ -106,6 +106,9 @@ class LinkedInstrument(VisaInstrument):
         """Read and empty the instrument's error queue. Default: it has none."""
         return []
 
+    def _prepare_survival_check(self) -> None:
+        """Ask, on connecting, what `_settings_survived` will compare with. Default: nothing."""
+
     def _settings_survived(self) -> str:
         """After a reopening: empty, or what shows that the instrument was restarted."""
         return ""

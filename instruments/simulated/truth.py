@@ -18,15 +18,23 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from .draws import keyed_generator
 
 ABSURD_DEVIATIONS = 5.0
 """Normal draws further from the nominal value than this many standard deviations are redrawn."""
 
-
-def keyed_generator(seed: int, stream: str) -> np.random.Generator:
-    """The random numbers of one purpose: equal (seed, stream) give equal numbers, always."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(stream.encode())))
+MOST_ATOMS = 300
+"""Largest ensemble: solving its table of 301 x 301 outcomes costs a good part of a second."""
 
 
 class FilePart(BaseModel):
@@ -116,14 +124,15 @@ class DriveEntry(FilePart):
     Attributes:
         full_rabi: Rabi frequency at saturation, Hz.
         saturation_power: RF power of the modulator's best diffraction, W.
-        centre_frequency: RF frequency for which the beam is aligned, Hz.
-        bandwidth: Half width around it within which the law holds, Hz.
+        centre_frequency: RF frequency at which the light is on resonance, Hz.
+        bandwidth: Half width around it within which that is near enough, Hz. A drive off
+            resonance detunes both ensembles alike and prepares another, mixed state.
     """
 
     full_rabi: Frequency
     saturation_power: Power
     centre_frequency: Frequency = Quantity(nominal=80e6)
-    bandwidth: Frequency = Quantity(nominal=2e6)
+    bandwidth: Frequency = Quantity(nominal=5.0)
 
 
 class CouplingEntry(FilePart):
@@ -132,7 +141,7 @@ class CouplingEntry(FilePart):
     full_decay: Frequency
     saturation_power: Power
     centre_frequency: Frequency = Quantity(nominal=80e6)
-    bandwidth: Frequency = Quantity(nominal=2e6)
+    bandwidth: Frequency = Quantity(nominal=10e3)
 
 
 class GradientEntry(FilePart):
@@ -158,12 +167,22 @@ class SignalEntry(FilePart):
 class TwoEnsembleTruthEntry(FilePart):
     """Section `apparatus: truth:` of a laboratory file with the two-ensemble cavity."""
 
-    atoms_per_ensemble: int = Field(ge=1)
+    atoms_per_ensemble: int
     drive: DriveEntry
     coupling: CouplingEntry
     gradient: GradientEntry
     detector: DetectorEntry
     signal: SignalEntry
+
+    @field_validator("atoms_per_ensemble")
+    @classmethod
+    def _tractable(cls, atoms: int) -> int:
+        if not 1 <= atoms <= MOST_ATOMS:
+            raise ValueError(
+                f"must be from 1 to {MOST_ATOMS}: the exact outcome table of more atoms takes "
+                "longer to solve than the shots take"
+            )
+        return atoms
 
 
 class DriftEntry(FilePart):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def test_the_store_is_readable_before_recovery(start_program, known, tmp_path):
     assert known.check_run(Run.open(path)) >= run.shots
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL from within")
 def test_recovery_may_be_killed_at_every_step(start_program, known, tmp_path):
     """Killed before each of its file operations in turn, recovery still ends in the same run."""
     path, acknowledged = _acknowledged_until_killed(start_program, tmp_path, 11)
@@ -91,7 +93,7 @@ def test_follow_survives_the_death_of_the_writer(start_program, known, tmp_path)
         "writing_program.py", root=str(tmp_path), seed=3, largest_block=50, pause=0.002
     )
     path = Path(pipe.recv())
-    position = 0
+    position = acknowledged = 0
     for block in Run.open(path).follow("shot", poll=0.01):
         position += known.check(block, first=position)
         if position > 2000:

@@ -1,0 +1,160 @@
+"""The highest maximum of an ellipse posterior: scan, starts, scoring from the best of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ellipse_beliefs import EllipseBeliefs
+from .ellipse_posterior import EllipsePosterior, ShotLikelihood
+from .ellipse_starts import EllipseFit, fit_geometric
+from .scoring import Optimum, maximise
+
+Array = NDArray[np.float64]
+
+_SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
+_COMB_BELOW = 0.4  # counting noise in atoms below which single atoms show in the counts
+_COMB_SHOTS = 400
+_GEOMETRIC_SHOTS = 400
+_RING_SHOTS = 200
+_STARTS = 4
+_FIRST_STEPS = 6
+_HOPELESS = 30.0  # log-likelihood behind the best after the first steps
+_LOCAL_SCAN_ABOVE = 100.0  # spin
+_LOCAL_REACH = 40  # scan steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """The optimum, the starts that were followed, and the geometric fit."""
+
+    optimum: Optimum
+    starts: int
+    evaluations: int
+    geometric: EllipseFit
+
+
+def search(
+    posterior: EllipsePosterior,
+    likelihood: ShotLikelihood,
+    beliefs: EllipseBeliefs,
+    counts: Array,
+) -> Search:
+    """Two stages: scan of the phase at believed nuisances, then scoring from the best maxima."""
+    geometric = geometric_start(beliefs, counts)
+    phases = _scan_phases(beliefs, likelihood, geometric)
+    subset = slice(None)
+    if not likelihood.resolves_atoms:
+        subset = slice(None, None, max(1, len(counts) // _RING_SHOTS))
+    candidates: list[tuple[float, Array]] = []
+    for nuisances, penalty in _comb(posterior, likelihood, beliefs, phases, len(counts)):
+        totals = posterior.scan(phases, nuisances, subset) - penalty
+        for top in _local_maxima(totals):
+            candidates.append((float(totals[top]), posterior.start(phases[top], nuisances)))
+    candidates.sort(key=lambda pair: -pair[0])
+    starts = [x for _, x in candidates[:_STARTS]]
+    if geometric.usable:
+        starts.append(posterior.start(geometric.phase))
+    first = [maximise(posterior, x, iterations=_FIRST_STEPS) for x in starts]
+    evaluations = sum(found.iterations for found in first)
+    best = max(found.point.value for found in first)
+    followed: list[Optimum] = []
+    for found in sorted(first, key=lambda optimum: -optimum.point.value):
+        if found.point.value < best - _HOPELESS or _reached(found, followed):
+            continue
+        last = found if found.converged else maximise(posterior, found.point.x)
+        evaluations += last.iterations
+        followed.append(last)
+    top_optimum = max(followed, key=lambda optimum: optimum.point.value)
+    return Search(top_optimum, len(starts), evaluations, geometric)
+
+
+def geometric_start(beliefs: EllipseBeliefs, counts: Array) -> EllipseFit:
+    """Geometric fit of the believed atom fractions, on a subset of evenly spaced shots."""
+    stride = max(1, len(counts) // _GEOMETRIC_SHOTS)
+    fractions = (counts[::stride] - beliefs.background) / (beliefs.gain * beliefs.atoms)
+    fractions = np.clip(fractions, -0.5, 1.5)
+    return fit_geometric(fractions[:, 0], fractions[:, 1])
+
+
+def _scan_phases(
+    beliefs: EllipseBeliefs, likelihood: ShotLikelihood, geometric: EllipseFit
+) -> Array:
+    """All of [0, pi/2] where one fold serves every phase, else the surroundings of the start."""
+    step = _SCAN_STEP * likelihood.fringe_scale
+    if not likelihood.resolves_atoms:
+        around = geometric.phase + np.arange(-6, 7) * 4.0 * step
+        everywhere = np.linspace(0.0, math.pi / 2.0, 21)
+        phases: Array = np.unique(np.concatenate([everywhere, around])).astype(np.float64)
+        return phases[(phases >= 0.0) & (phases <= math.pi / 2.0)]
+    if beliefs.spin <= _LOCAL_SCAN_ABOVE:
+        steps = max(60, math.ceil(math.pi / 2.0 / step))
+        return np.linspace(0.0, math.pi / 2.0, steps + 1)
+    near = geometric.phase + step * np.arange(-_LOCAL_REACH, _LOCAL_REACH + 1.0)
+    return near[(near > 0.0) & (near < math.pi / 2.0)]
+
+
+def _comb(
+    posterior: EllipsePosterior,
+    likelihood: ShotLikelihood,
+    beliefs: EllipseBeliefs,
+    phases: Array,
+    shots: int,
+) -> list[tuple[Array, float]]:
+    """Nuisances worth a scan, with the prior's price of each.
+
+    Where single atoms are resolved the likelihood in the gain is a comb: a gain that moves
+    every peak by one atom fits nearly as well. Offsets within two prior standard
+    deviations are tried on some of the shots and the best three kept.
+    """
+    centre = beliefs.centre
+    covariance = np.asarray(beliefs.covariance)
+    gain_std, background_std = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
+    tooth_gain, tooth_background = 0.2 / beliefs.atoms, 0.2 * beliefs.gain
+    if beliefs.counting_noise >= _COMB_BELOW or not likelihood.resolves_atoms:
+        return [(centre, 0.0)]
+    gains = _offsets(gain_std, tooth_gain, 60)
+    backgrounds = _offsets(background_std, tooth_background, 3)
+    subset = slice(None, None, max(1, shots // _COMB_SHOTS))
+    coarse = phases[:: max(1, len(phases) // 80)] if len(phases) > 200 else phases
+    found = []
+    for gain in gains:
+        for background in backgrounds:
+            nuisances = centre + np.array([0.0, 0.0, gain, background])
+            penalty = 0.5 * (_square(gain, gain_std) + _square(background, background_std))
+            score = float(posterior.scan(coarse, nuisances, subset).max()) - penalty
+            found.append((score, nuisances, penalty))
+    found.sort(key=lambda item: -item[0])
+    return [(nuisances, penalty) for _, nuisances, penalty in found[:3]]
+
+
+def _offsets(std: float, tooth: float, most: int) -> Array:
+    """Offsets within two and a half standard deviations, a fraction of a tooth apart."""
+    steps = min(most, math.floor(2.5 * std / tooth))
+    if steps == 0:
+        return np.zeros(1)
+    return np.linspace(-2.5 * std, 2.5 * std, 2 * steps + 1)
+
+
+def _square(offset: float, std: float) -> float:
+    return (offset / std) ** 2 if std > 0.0 else 0.0
+
+
+def _local_maxima(values: Array) -> list[int]:
+    """Indices of local maxima, ends included."""
+    padded = np.concatenate([[-np.inf], values, [-np.inf]])
+    inner = padded[1:-1]
+    return [int(i) for i in np.flatnonzero((inner >= padded[:-2]) & (inner > padded[2:]))]
+
+
+def _reached(found: Optimum, followed: list[Optimum]) -> bool:
+    """Whether a followed optimum is already where this one is going."""
+    for other in followed:
+        gap = found.point.x - other.point.x
+        distance = float(gap @ other.point.information @ gap)
+        if distance < 1.0 and found.point.value <= other.point.value + 1e-6:
+            return True
+    return False

@@ -1,0 +1,166 @@
+"""What an estimator hands back: numbers with intervals, a check, and what was assumed."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One estimated number.
+
+    Attributes:
+        value: the estimate, in `unit`.
+        std: its standard deviation, in `unit`.
+        interval: (low, high) of the confidence interval at `level`; need not be symmetric.
+        level: confidence level of `interval`, in (0, 1).
+        unit: unit of value, std and interval; "" for a pure number.
+
+    Raises:
+        ValueError: when a number is not finite, the std is negative, the interval is
+            reversed or the level is not a probability. An undetermined quantity has its
+            whole range as interval, not an infinite one.
+    """
+
+    value: float
+    std: float
+    interval: tuple[float, float]
+    level: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.std, *self.interval)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"A quantity must be finite, but has {numbers}; give its range.")
+        if self.std < 0.0 or self.interval[0] > self.interval[1]:
+            raise ValueError(f"A quantity must have std >= 0 and low <= high, but has {numbers}.")
+        if not 0.0 < self.level < 1.0:
+            raise ValueError(f"Argument `level` must lie in (0, 1), but is {self.level!r}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The value, std, interval, level and unit as plain JSON values."""
+        return {
+            "value": float(self.value),
+            "std": float(self.std),
+            "interval": [float(self.interval[0]), float(self.interval[1])],
+            "level": float(self.level),
+            "unit": self.unit,
+        }
+
+    def __str__(self) -> str:
+        text = _with_uncertainty(self.value, self.std)
+        return f"{text} {self.unit}" if self.unit else text
+
+
+@dataclass(frozen=True, slots=True)
+class GoodnessOfFit:
+    """A test of the measurement model: statistic and its p-value (small: the model is wrong)."""
+
+    statistic: float
+    p_value: float
+    degrees_of_freedom: int
+    test: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """The answer of an estimator.
+
+    Attributes:
+        estimator: name of the measurement model.
+        shots: number of shots used.
+        quantities: the numbers by name.
+        names: names of the rows of `covariance`.
+        covariance: posterior covariance of the quantities `names`, in their units.
+        goodness_of_fit: the check, or None where the shots are too few for one.
+        diagnostics: plain facts about the fit; "flags" lists everything to worry about.
+        assumptions: what was assumed, known and left free, in words.
+        identifiable: range of the leading quantity that the data can tell apart.
+    """
+
+    estimator: str
+    shots: int
+    quantities: Mapping[str, Quantity]
+    names: tuple[str, ...]
+    covariance: NDArray[np.float64] = field(repr=False)
+    goodness_of_fit: GoodnessOfFit | None
+    diagnostics: Mapping[str, Any]
+    assumptions: tuple[str, ...]
+    identifiable: tuple[float, float]
+
+    def __getitem__(self, name: str) -> Quantity:
+        try:
+            return self.quantities[name]
+        except KeyError:
+            known = ", ".join(self.quantities)
+            raise KeyError(f"no quantity {name!r} in this estimate; it has {known}") from None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Warnings of the fit in words; empty when there is nothing to worry about."""
+        return tuple(self.diagnostics.get("flags", ()))
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable JSON form; strict JSON, what is not finite becomes null."""
+        check = self.goodness_of_fit
+        return {
+            "estimator": self.estimator,
+            "shots": int(self.shots),
+            "estimates": {name: q.to_json() for name, q in self.quantities.items()},
+            "goodness_of_fit": {
+                "statistic": _plain(check.statistic) if check else None,
+                "p_value": _plain(check.p_value) if check else None,
+            },
+            "diagnostics": _plain(dict(self.diagnostics)),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{name} = {quantity}" for name, quantity in self.quantities.items()]
+        if self.goodness_of_fit is not None:
+            lines.append(f"goodness of fit: p = {self.goodness_of_fit.p_value:.2g}")
+        lines.extend(f"note: {flag}" for flag in self.flags)
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(q))}</td>"
+            f"<td>[{q.interval[0]:.6g}, {q.interval[1]:.6g}] at {q.level:.3g}</td></tr>"
+            for name, q in self.quantities.items()
+        )
+        notes = "".join(f"<li>{html.escape(flag)}</li>" for flag in self.flags)
+        return f"<table>{rows}</table>" + (f"<ul>{notes}</ul>" if notes else "")
+
+
+def _with_uncertainty(value: float, std: float) -> str:
+    """Short form 0.4013(9): the digits in brackets are the std in the last place."""
+    if std == 0.0:
+        return f"{value:.10g}"
+    digits = -math.floor(math.log10(std))
+    last = round(std * 10.0**digits)
+    if last == 10:
+        digits, last = digits - 1, 1
+    if digits <= 0 or digits > 12:
+        return f"{value:.6g} +- {std:.2g}"
+    return f"{value:.{digits}f}({last})"
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, texts and containers that strict JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None else str(value)

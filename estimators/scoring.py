@@ -1,0 +1,198 @@
+"""Damped scoring within bounds, and profile-likelihood intervals: engines that know no physics.
+
+An objective is a log-likelihood plus log-prior; its information matrix is the sum of outer
+products of the shots' scores plus the prior's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_ENOUGH = 1e-9  # stop when the step would raise the objective by less than half of this
+_LEAST_DAMPING = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """An objective evaluated: value, gradient and information at `x`."""
+
+    x: Array
+    value: float
+    gradient: Array
+    information: Array
+
+
+class Objective(Protocol):
+    """What the engines need: a smooth function to be maximised inside a box."""
+
+    @property
+    def lower(self) -> Array: ...
+    @property
+    def upper(self) -> Array: ...
+    def evaluate(self, x: Array) -> Point: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Optimum:
+    """Where scoring stopped.
+
+    Attributes:
+        point: the best point.
+        iterations: evaluations spent.
+        converged: whether the last predicted improvement was negligible.
+        free: mask of the coordinates that are not held by a bound.
+    """
+
+    point: Point
+    iterations: int
+    converged: bool
+    free: NDArray[np.bool_]
+
+    @property
+    def covariance(self) -> Array:
+        """Inverse information of the free coordinates; zero rows for the others."""
+        return inverse_on(self.point.information, self.free)
+
+
+def maximise(
+    objective: Objective, start: Array, *, iterations: int = 60, hold: int | None = None
+) -> Optimum:
+    """Levenberg-damped scoring from `start`.
+
+    Args:
+        objective: what to maximise.
+        start: first x; clipped into the box.
+        iterations: most evaluations.
+        hold: a coordinate to keep fixed.
+    """
+    point = objective.evaluate(np.clip(start, objective.lower, objective.upper))
+    damping, used, converged = 1e-4, 1, False
+    free = _free(objective, point, hold)
+    while used < iterations:
+        free = _free(objective, point, hold)
+        step = _step(point, free, damping)
+        trial_x = np.clip(point.x + step, objective.lower, objective.upper)
+        moved = trial_x - point.x
+        promised = float(point.gradient @ moved) - 0.5 * float(moved @ point.information @ moved)
+        if promised < 0.5 * _ENOUGH and damping < 1.0:
+            converged = True
+            break
+        trial = objective.evaluate(trial_x)
+        used += 1
+        if trial.value > point.value:
+            point = trial
+            damping = max(_LEAST_DAMPING, 0.1 * damping)
+        elif promised < 1e-7 and trial.value > point.value - 1e-7:
+            converged = True  # rounding of the sum over shots is all that is left
+            break
+        else:
+            damping = max(10.0 * damping, 1e-3)
+            if damping > 1e9:
+                break
+    return Optimum(point, used, converged, free)
+
+
+def profile_limit(
+    objective: Objective, optimum: Optimum, index: int, side: int, drop: float
+) -> tuple[float, bool, Point]:
+    """Where the profile of one coordinate has fallen by `drop` below the optimum.
+
+    Args:
+        objective: as for `maximise`.
+        optimum: its result.
+        index: the coordinate.
+        side: -1 or +1.
+        drop: fall of the log-likelihood, for instance chi2/2.
+
+    Returns:
+        The coordinate's value, whether a bound of the box was met first, and the best
+        point seen on the way (better than the optimum when that was a local maximum).
+    """
+    covariance = optimum.covariance
+    top, best = optimum.point.value, optimum.point
+    origin = float(optimum.point.x[index])
+    bound = float((objective.upper if side > 0 else objective.lower)[index])
+    room = abs(bound - origin)
+    spread = math.sqrt(max(float(covariance[index, index]), 0.0)) or room
+    along = covariance[:, index] / (covariance[index, index] or 1.0)
+    reach = min(room, spread * math.sqrt(2.0 * drop))
+    if room == 0.0:
+        return bound, True, best
+    inside, outside = 0.0, math.inf
+    for _ in range(12):
+        guess = optimum.point.x + along * side * reach
+        guess[index] = origin + side * reach
+        point, fallen = _profile(objective, guess, index, top)
+        if point.value > best.value:
+            best = point
+        if fallen < drop and reach >= room:
+            return bound, True, best
+        if abs(math.sqrt(max(fallen, 0.0)) - math.sqrt(drop)) < 0.005 * math.sqrt(drop):
+            break
+        if fallen < drop:
+            inside = reach
+        else:
+            outside = reach
+        ratio = math.sqrt(drop / fallen) if fallen > 0.01 * drop else 10.0
+        wanted = min(reach * ratio, room, 4.0 * reach)
+        if not inside < wanted < outside:
+            wanted = min(room, 0.5 * (inside + outside) if math.isfinite(outside) else 2.0 * reach)
+        reach = wanted
+    return origin + side * reach, False, best
+
+
+def inverse_on(matrix: Array, free: NDArray[np.bool_]) -> Array:
+    """Inverse of the free block, zeros elsewhere; undetermined directions become very wide."""
+    result = np.zeros_like(matrix)
+    block = matrix[np.ix_(free, free)]
+    if not block.size:
+        return result
+    scale = np.sqrt(np.maximum(np.diag(block), 1e-12))
+    values, vectors = np.linalg.eigh(block / np.outer(scale, scale))
+    values = np.maximum(values, 1e-12)
+    inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    result[np.ix_(free, free)] = inverse
+    return result
+
+
+def _free(objective: Objective, point: Point, hold: int | None) -> NDArray[np.bool_]:
+    pushed_down = (point.x <= objective.lower) & (point.gradient <= 0.0)
+    pushed_up = (point.x >= objective.upper) & (point.gradient >= 0.0)
+    free = ~(pushed_down | pushed_up)
+    if hold is not None:
+        free[hold] = False
+    return free
+
+
+def _step(point: Point, free: NDArray[np.bool_], damping: float) -> Array:
+    step = np.zeros_like(point.x)
+    if not free.any():
+        return step
+    block = point.information[np.ix_(free, free)]
+    scale = np.sqrt(np.maximum(np.diag(block), 1e-9))
+    scaled = block / np.outer(scale, scale) + (damping + 1e-10) * np.eye(int(free.sum()))
+    step[free] = np.linalg.solve(scaled, point.gradient[free] / scale) / scale
+    return step
+
+
+def _profile(objective: Objective, guess: Array, index: int, top: float) -> tuple[Point, float]:
+    """Best point at the held coordinate, and how far the profile lies below `top`."""
+    point = objective.evaluate(np.clip(guess, objective.lower, objective.upper))
+    for _ in range(6):
+        free = _free(objective, point, index)
+        step = _step(point, free, 1e-6)
+        promised = 0.5 * float(point.gradient @ step)
+        if promised < 0.02:  # the rest of the way is quadratic
+            return point, top - point.value - promised
+        trial = objective.evaluate(np.clip(point.x + step, objective.lower, objective.upper))
+        if trial.value <= point.value:
+            return point, top - point.value
+        point = trial
+    return point, top - point.value

@@ -1,0 +1,23 @@
+"""Roles: what a physicist sets and reads, over the drivers and through the calibrations."""
+
+from .aom import Aom, AomProgram
+from .base import Health, ReadingsMismatch, Role, SafeResult
+from .detector import Detector, DetectorProgram
+from .gradient_coil import GradientCoil
+from .laser import Laser
+from .timing import Timing, TimingProgram
+
+__all__ = [
+    "Aom",
+    "AomProgram",
+    "Detector",
+    "DetectorProgram",
+    "GradientCoil",
+    "Health",
+    "Laser",
+    "ReadingsMismatch",
+    "Role",
+    "SafeResult",
+    "Timing",
+    "TimingProgram",
+]

@@ -1,0 +1,140 @@
+"""A coil whose field gradient sets the difference of the two ensembles' detunings."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, cast
+
+from pydantic import Field
+from qcodes.parameters import Parameter
+from qcodes.validators import Numbers
+
+from ..calibration import Calibration
+from ..drivers.kepco_bop import KepcoBOP
+from ..errors import InstrumentError, LimitError
+from .base import Health, Limits, Role, RoleSettings, intersection
+
+__all__ = ["GradientCoil", "GradientCoilSettings"]
+
+
+class GradientCoilSettings(RoleSettings):
+    """Station file entries of a `GradientCoil`.
+
+    Attributes:
+        calibration: File of kind ``linear``, from A to Hz.
+        max_current: Largest current, of either sign, in A.
+        compliance: Voltage in V up to which the supply drives that current.
+        ramp_rate: A/s, for every change of the current.
+        settle_time: Seconds to wait at the end of a ramp.
+        tolerance: Largest difference between current set and measured, in A.
+    """
+
+    calibration: str
+    max_current: Annotated[float, Field(gt=0)]
+    compliance: Annotated[float, Field(gt=0)]
+    ramp_rate: Annotated[float, Field(gt=0)] = 4.0
+    settle_time: Annotated[float, Field(ge=0)] = 0.2
+    tolerance: Annotated[float, Field(gt=0)] = 0.05
+
+    def problems(self, calibration: Calibration | None) -> MappingProxyType[str, str]:
+        """A current limit that the calibration's domain does not reach leaves nothing to set."""
+        if calibration is None:
+            return MappingProxyType({})
+        low, high = calibration.domain
+        if low > self.max_current or high < -self.max_current:
+            return MappingProxyType(
+                {
+                    "max_current": f"of {self.max_current:g} A excludes the calibration's domain "
+                    f"[{low:g}, {high:g}] A: nothing could be set"
+                }
+            )
+        return MappingProxyType({})
+
+
+class GradientCoil(Role):
+    """Detuning difference of two ensembles from a coil current.
+
+    Station file: `source` (the supply), `calibration`, `max_current` [A],
+    `compliance` [V], and optionally `ramp_rate`, `settle_time`, `tolerance`.
+    """
+
+    settings_model: ClassVar[type[RoleSettings]] = GradientCoilSettings
+    safe_order: ClassVar[int] = 20
+    calibration_kinds: ClassVar[tuple[str, ...]] = ("linear",)
+    calibration_units: ClassVar[tuple[str, str] | None] = ("A", "Hz")
+    sources = MappingProxyType({"KepcoBOP": ()})
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._supply = cast(KepcoBOP, self.source)
+        self.detuning_difference: Parameter = self.add_parameter(
+            "detuning_difference",
+            label="detuning difference",
+            unit="Hz",
+            get_cmd=lambda: self.calibration.forward(float(self._supply.current.get())),
+            set_cmd=self._set_detuning_difference,
+            vals=Numbers(),
+            snapshot_get=False,
+        )
+        """Difference of the ensembles' detunings in Hz; setting ramps the coil and settles"""
+
+    @property
+    def limits(self) -> Limits:
+        """Smallest and largest detuning difference in Hz."""
+        most = min(self.settings.max_current, self._supply.max_current)
+        low, high = intersection(self.calibration.domain, (-most, most))
+        ends = self.calibration.forward(low), self.calibration.forward(high)
+        return min(ends), max(ends)
+
+    def current_of(self, detuning: float) -> float:
+        """Coil current in A that gives `detuning` in Hz.
+
+        Raises:
+            LimitError: If it is outside the limits.
+        """
+        low, high = self.limits
+        slack = 1e-9 * (high - low)
+        if not low - slack <= detuning <= high + slack:
+            raise LimitError(
+                f"{self.name}: detuning difference {detuning:g} Hz lies outside "
+                f"[{low:.6g}, {high:.6g}] Hz, given by the calibration's domain, the station "
+                f"file's max_current of {self.settings.max_current:g} A and the supply's of "
+                f"{self._supply.max_current:g} A"
+            )
+        return self.calibration.inverse(min(max(detuning, low), high))
+
+    def _set_detuning_difference(self, detuning: float) -> None:
+        current = self.current_of(detuning)
+        if not self._supply.output_enabled.get():
+            self._switch_on()
+        self._supply.ramp_current(current, self.settings.ramp_rate)
+        self.clock.wait(self.settings.settle_time)
+        self._check_reached(current)
+
+    def _switch_on(self) -> None:
+        """Output on at 0 A, with the compliance set before."""
+        self._supply.mode.set("current")
+        self._supply.compliance.set(self.settings.compliance)
+        self._supply.current.set(0.0)
+        self._supply.output_enabled.set(True)
+
+    def _check_reached(self, current: float) -> None:
+        measured = float(self._supply.measured_current.get())
+        if abs(measured - current) > self.settings.tolerance:
+            raise InstrumentError(
+                f"{self.name}: {measured:.4g} A flow, {self.settings.settle_time:g} s after "
+                f"{current:.4g} A were set (tolerance {self.settings.tolerance:g} A). Check the "
+                "coil's connection and interlock, the compliance voltage and `settle_time`."
+            )
+
+    def _make_safe(self) -> str:
+        self._supply.ramp_down()
+        return "current ramped to 0 A, output off"
+
+    def _examine(self) -> Health:
+        if not self._supply.output_enabled.get():
+            return Health(True, "output off")
+        measured = float(self._supply.measured_current.get())
+        wanted = float(self._supply.current.get())
+        good = abs(measured - wanted) <= self.settings.tolerance
+        return Health(good, f"{measured:.4g} A flow of {wanted:.4g} A set")

@@ -1,0 +1,304 @@
+"""The station: every instrument and role of one laboratory, opened together, left safe.
+
+```python
+with Station.open("two_ensemble", rehearse="two_ensemble", seed=7) as station:
+    station.roles["gradient"].detuning_difference(1000.0)
+```
+
+The file is checked before anything is opened, loading writes nothing to the
+hardware, and leaving the context brings every role into its safe state, once.
+For a rehearsal every instrument is opened through a laboratory file instead of
+hardware; nothing else differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, cast
+
+from qcodes.instrument import Instrument, VisaInstrument
+
+from .calibration import Calibration
+from .clock import Clock, RealClock
+from .errors import CavityLabError, InstrumentError, LinkError
+from .journal import Journal, Message
+from .rehearsal import reveal, visa_library
+from .roles.base import Health, Role, SafeResult
+from .shipped import find_file
+from .snapshots import strict_json
+from .station_file import StationFile, load_station_file
+from .station_lock import StationBusy, station_lock
+from .validated_station import ValidatedStation
+
+__all__ = ["Station", "StationBusy"]
+
+log = logging.getLogger(__name__)
+
+
+class Station:
+    """An open station; use `Station.open`.
+
+    Attributes:
+        file: The checked station file.
+        instruments: Drivers by name.
+        roles: Roles by name.
+        calibrations: Calibration of each role that has one.
+        journal: Every message to and from the instruments.
+        rehearsal: Whether this is a simulated laboratory.
+    """
+
+    def __init__(
+        self, file: StationFile, journal: Journal, visalib: str | None, files: Mapping[str, str]
+    ) -> None:
+        self.file = file
+        self.journal = journal
+        self.calibrations: Mapping[str, Calibration] = MappingProxyType(dict(file.calibrations))
+        self.rehearsal = visalib is not None
+        self.files: Mapping[str, str] = MappingProxyType(dict(files))
+        """sha256 of every file that the station was made of, by path"""
+        self._visalib = visalib
+        self._qcodes = ValidatedStation(file)
+        self._exit = ExitStack()
+        self._safe: list[SafeResult] | None = None
+        self._truth: dict[str, Any] | None = None
+        self._closed = False
+        self.instruments: Mapping[str, VisaInstrument] = MappingProxyType({})
+        self.roles: Mapping[str, Role] = MappingProxyType({})
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        rehearse: str | Path | None = None,
+        seed: int | None = None,
+        options: Mapping[str, str] | None = None,
+        journal: Journal | None = None,
+    ) -> Station:
+        """Check a station file, then connect to all its instruments.
+
+        Args:
+            path: Station file, or the name of a shipped one, e.g. ``"two_ensemble"``.
+            rehearse: Laboratory file (or the name of a shipped one) to rehearse
+                on; None opens the hardware.
+            seed: Seed of the rehearsal in place of the laboratory file's own.
+            options: Of the rehearsal: ``latency``, ``clock``, ``drifts``, ...
+            journal: Register of the messages; a new one if not given.
+
+        Raises:
+            StationFileError: With every mistake of the files; nothing was opened.
+            StationBusy: If this station is open already, here or elsewhere.
+            LinkError: With every instrument that could not be reached.
+        """
+        file = load_station_file(find_file(path, ".yaml"))
+        visalib, files = None, dict(file.files)
+        if rehearse is not None:
+            laboratory = find_file(rehearse, ".lab.yaml")
+            visalib = visa_library(laboratory, seed, options or {})
+            text = laboratory.read_text(encoding="utf-8")
+            files[laboratory.name] = hashlib.sha256(text.encode()).hexdigest()
+        elif seed is not None or options:
+            raise CavityLabError(
+                "Arguments `seed` and `options` belong to a rehearsal: give the laboratory file "
+                "as `rehearse`, or leave them out for hardware"
+            )
+        station = cls(file, journal if journal is not None else Journal(), visalib, files)
+        try:
+            station._open_all()
+        except BaseException:
+            station._release()
+            raise
+        return station
+
+    # ---- opening ---------------------------------------------------------------------
+
+    def _open_all(self) -> None:
+        names = [entry.name for entry in (*self.file.instruments, *self.file.roles)]
+        taken = [name for name in names if Instrument.exist(name)]
+        if taken:
+            raise StationBusy(
+                f"{', '.join(taken)} of {self.file.path} {'is' if len(taken) == 1 else 'are'} "
+                "open in this process already. Close the other station (or instrument) first: "
+                "one process has one station."
+            )
+        if not self.rehearsal:
+            addresses = [str(entry.address) for entry in self.file.instruments]
+            self._exit.enter_context(station_lock(self.file.path, addresses))
+        self._exit.callback(self._qcodes.close_all_registered_instruments)
+        self._connect()
+        self._make_roles()
+        self.journal.add_listener(self._heed)
+        self._exit.callback(self.journal.remove_listener, self._heed)
+
+    def _connect(self) -> None:
+        opened: dict[str, VisaInstrument] = {}
+        failures: list[tuple[str, Exception]] = []
+        for entry in self.file.instruments:
+            options: dict[str, Any] = {} if self._visalib is None else {"visalib": self._visalib}
+            if _takes_journal(entry.kind):
+                options["journal"] = self.journal
+            try:
+                driver = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
+            except Exception as error:
+                log.debug("%s could not be opened", entry.name, exc_info=True)
+                failures.append((f"{entry.name} ({entry.address})", error))
+            else:
+                opened[entry.name] = cast(VisaInstrument, driver)
+        self.instruments = MappingProxyType(opened)
+        if failures:
+            raise _unreachable(self.file, failures)
+
+    def _make_roles(self) -> None:
+        roles: dict[str, Role] = {}
+        for entry in self.file.roles:
+            options: dict[str, Any] = {}
+            if entry.name in self.calibrations:
+                options["calibration"] = self.calibrations[entry.name]
+            role = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
+            roles[entry.name] = cast(Role, role)
+        self.roles = MappingProxyType(roles)
+
+    def _heed(self, message: Message) -> None:
+        """Whatever is sent after the safe state was reached, may have left it."""
+        if message.direction == ">" and message.instrument in self.instruments:
+            self._safe = None
+
+    # ---- what it is ------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The station file's name without its ending."""
+        return self.file.path.stem
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the instruments wait on; a free one in rehearsals."""
+        for driver in self.instruments.values():
+            clock = getattr(driver, "clock", None)
+            if isinstance(clock, Clock):
+                return clock
+        return RealClock()
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the station file and its calibration files."""
+        content = json.dumps(dict(self.file.files), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def health(self) -> dict[str, Health]:
+        """How each role is; asks the instruments, never raises."""
+        return {name: role.health() for name, role in self.roles.items()}
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is known of every instrument and role, in JSON's types; asks no instrument."""
+        return {
+            "station": str(self.file.path),
+            "sha256": self.hash,
+            "rehearsal": self.rehearsal,
+            "files": dict(self.files),
+            "instruments": {
+                name: strict_json(driver.snapshot(update=False))
+                for name, driver in self.instruments.items()
+            },
+            "roles": {
+                name: strict_json(
+                    {**role.settings.model_dump(), **role.snapshot(update=False)["parameters"]}
+                )
+                for name, role in self.roles.items()
+            },
+            "calibrations": {
+                name: {"hash": one.hash, **one.to_json()} for name, one in self.calibrations.items()
+            },
+        }
+
+    def reveal(self) -> dict[str, Any] | None:
+        """The hidden truth of a rehearsal; None on hardware. For after the run, not for protocols.
+
+        Also after the station was closed.
+        """
+        if self._visalib is None:
+            return None
+        if not self._closed:
+            self._truth = reveal(self._visalib)
+        return self._truth
+
+    # ---- leaving ---------------------------------------------------------------------
+
+    def make_safe(self) -> list[SafeResult]:
+        """Bring every role into its safe state, in order; never raises.
+
+        RF off first, then the coil to 0 A and off, then the laser as the
+        station file says. A role that fails does not keep the others from being
+        made safe. A second call does nothing unless something was sent since.
+        """
+        if self._safe is not None or self._closed:
+            return list(self._safe or [])
+        ordered = sorted(self.roles.values(), key=lambda role: role.safe_order)
+        results = [role.safe() for role in ordered]
+        for result in results:
+            log.log(
+                logging.INFO if result.ok else logging.ERROR,
+                "safe state of %s: %s",
+                result.role,
+                result.message,
+            )
+        self._safe = results
+        return list(results)
+
+    def close(self) -> None:
+        """Make safe (unless that is done), close every link, free the station. Never raises."""
+        if self._closed:
+            return
+        results = self.make_safe()
+        if self.rehearsal:
+            try:
+                self.reveal()
+            except Exception:
+                log.exception("the truth of the rehearsal could not be read")
+        self._release()
+        self._safe = results
+
+    def _release(self) -> None:
+        self._closed = True
+        try:
+            self._exit.close()
+        except Exception:
+            log.exception("not every link of %s could be closed", self.file.path)
+
+    def __enter__(self) -> Station:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        world = "rehearsal" if self.rehearsal else "hardware"
+        return f"<Station {self.file.path.name} ({world}): {', '.join(self.roles)}>"
+
+
+def _takes_journal(kind: type[Any]) -> bool:
+    return "journal" in getattr(kind.__init__, "__annotations__", {})
+
+
+def _unreachable(
+    file: StationFile, failures: list[tuple[str, Exception]]
+) -> LinkError | InstrumentError:
+    """One error for all instruments that could not be opened."""
+    total = len(file.instruments)
+    lines = [
+        f"{len(failures)} of the {total} instruments of {file.path} could not be opened; "
+        "nothing was written to any:",
+        *(f"{name}: {error}" for name, error in failures),
+    ]
+    wrong = all(isinstance(error, InstrumentError) for _, error in failures)
+    return (InstrumentError if wrong else LinkError)("\n  ".join(lines))

@@ -1,0 +1,405 @@
+"""Station files: what is on the table, checked before any instrument is opened.
+
+The form is that of the QCoDeS Station. Drivers have an address; roles name
+their source and calibration under `init:`
+
+```yaml
+instruments:
+  rf:
+    type: cavitylab.instruments.drivers.moglabs_xrf.MOGLabsXRF
+    address: TCPIP0::192.168.10.21::7802::SOCKET
+  drive:
+    type: cavitylab.instruments.roles.aom.Aom
+    init: {source: rf.ch1, calibration: calibrations/drive_aom.yaml, frequency: 80.0e+6,
+           max_power: 30.0}
+```
+
+A file with mistakes is refused with all of them at once, each with file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from pyvisa.rname import InvalidResourceName, ResourceName
+from qcodes.instrument import VisaInstrument
+from ruamel.yaml.comments import CommentedMap
+
+from .calibration import Calibration
+from .calibration_file import parse_calibration
+from .errors import StationFileError
+from .known_types import find_type, known_types
+from .roles.base import Role
+from .yaml_lines import Problems, line_of, plain, read_mapping, suggestion, validated
+
+__all__ = ["Entry", "StationFile", "load_station_file"]
+
+_NAME = re.compile(r"[A-Za-z]\w*")
+_DRIVER_KEYS = ("type", "address", "init")
+_ROLE_KEYS = ("type", "init")
+
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "limits": "QCoDeS would replace the driver's limits by these, which could widen them; "
+        "state the limits of a role under its `init:` (e.g. `max_power`, `max_current`)",
+        "scale": "QCoDeS' `scale` is applied behind the validator, so no limit would hold; "
+        "a change of units belongs into a calibration",
+        "offset": "QCoDeS' `offset` is applied behind the validator, so no limit would hold; "
+        "a change of zero belongs into a calibration",
+        "set_initial_values_on_load": "loading a station never writes to the hardware",
+        "initial_value": "loading a station never writes to the hardware; set values from a "
+        "protocol or with `cavitylab station set`",
+        "parameters": "QCoDeS would change the driver's parameters behind its limits; state what "
+        "belongs to a role under its `init:`",
+        "add_parameters": "a role adds the parameters a physicist needs; write one instead",
+        "visalib": "which VISA library is used, and so whether this is a rehearsal, is decided "
+        "when the station is opened",
+        "driver": "give the whole class under `type`",
+        "enable_forced_reconnect": "a station opens each instrument once",
+    }
+)
+"""Keys that QCoDeS knows and this loader refuses, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One instrument or role of the file.
+
+    Attributes:
+        name: Its name.
+        kind: Its class.
+        line: Where it begins in the file, from 1.
+        address: VISA address; None for a role.
+        init: What the file says under `init:`.
+    """
+
+    name: str
+    kind: type[VisaInstrument] | type[Role]
+    line: int
+    address: str | None
+    init: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StationFile:
+    """A station file without mistakes.
+
+    Attributes:
+        path: Absolute path.
+        text: Its content.
+        instruments: Drivers, in the order of the file.
+        roles: Roles, in the order of the file.
+        calibrations: Calibration of each role that has one.
+        files: sha256 of the station file and of every calibration file, by
+            path relative to the station file's folder.
+    """
+
+    path: Path
+    text: str
+    instruments: tuple[Entry, ...]
+    roles: tuple[Entry, ...]
+    calibrations: Mapping[str, Calibration]
+    files: Mapping[str, str]
+
+
+def load_station_file(path: str | Path) -> StationFile:
+    """Read and check a station file and its calibration files; opens no instrument.
+
+    Raises:
+        StationFileError: With every mistake, each with file and line.
+    """
+    source = Path(path).resolve()
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StationFileError(f"Station file {source} cannot be read: {error}") from error
+    problems = Problems()
+    reader = _Reader(source, problems)
+    node = read_mapping(source, text, problems)
+    if node is not None:
+        reader.read(node)
+    problems.raise_as(StationFileError, f"Station file {source} cannot be used")
+    files = {source.name: _sha256(text), **reader.files}
+    drivers = tuple(entry for entry in reader.entries if entry.address is not None)
+    roles = tuple(entry for entry in reader.entries if entry.address is None)
+    return StationFile(source, text, drivers, roles, reader.calibrations, MappingProxyType(files))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+class _Reader:
+    """Goes through a station file and collects entries and mistakes."""
+
+    def __init__(self, path: Path, problems: Problems) -> None:
+        self.path = path
+        self.problems = problems
+        self.entries: list[Entry] = []
+        self.calibrations: dict[str, Calibration] = {}
+        self.files: dict[str, str] = {}
+        self._node = CommentedMap()
+        self._kinds: dict[str, type[Any] | None] = {}
+        self._seen: dict[str, str] = {}
+        self._calibration_files: dict[str, Calibration | None] = {}
+
+    def complain(self, location: tuple[str, ...], text: str) -> None:
+        """One mistake at `location` of the file."""
+        self.problems.add(self.path, line_of(self._node, location), text)
+
+    def read(self, node: CommentedMap) -> None:
+        """Everything in the file."""
+        self._node = node
+        for key in node:
+            if key != "instruments":
+                self.complain((key,), _unknown_key(key, ["instruments"]))
+        section = node.get("instruments")
+        if not isinstance(section, CommentedMap) or not section:
+            self.complain(("instruments",), "`instruments:` must name at least one instrument")
+            return
+        for name, entry in section.items():
+            self._kinds[str(name)] = self._kind_of(str(name), entry)
+        for name, entry in section.items():
+            if isinstance(entry, CommentedMap):
+                self._read_entry(str(name), entry)
+
+    # ---- what an entry is ------------------------------------------------------------
+
+    def _kind_of(self, name: str, entry: Any) -> type[Any] | None:
+        here = ("instruments", name)
+        if not _NAME.fullmatch(name):
+            self.complain(
+                here, f"the name `{name}` must begin with a letter and have letters, digits and _"
+            )
+        if not isinstance(entry, CommentedMap):
+            self.complain(here, f"`{name}` must be a mapping with `type` and more, but is {entry}")
+            return None
+        path = entry.get("type")
+        if not isinstance(path, str):
+            words = "is missing" if path is None else f"must be text, but is {path!r}"
+            self.complain((*here, "type"), f"{name}: key `type` {words}")
+            return None
+        kind = find_type(path)
+        if kind is None:
+            hint = suggestion(path, known_types())
+            self.complain((*here, "type"), f"{name}: unknown driver or role `{path}`{hint}")
+        return kind
+
+    def _read_entry(self, name: str, entry: CommentedMap) -> None:
+        here = ("instruments", name)
+        kind = self._kinds[name]
+        allowed = _ROLE_KEYS if _is_role(kind) else _DRIVER_KEYS
+        for key in entry:
+            if key not in allowed:
+                self.complain((*here, str(key)), f"{name}: {_unknown_key(key, allowed)}")
+        init = entry.get("init")
+        if init is None:
+            init = CommentedMap()
+            init.lc.line = entry.lc.line
+        if not isinstance(init, CommentedMap):
+            self.complain((*here, "init"), f"{name}: `init` must be a mapping, but is {init!r}")
+            return
+        if kind is None:
+            return
+        line = line_of(self._node, here)
+        if _is_role(kind):
+            self._read_role(name, cast(type[Role], kind), init)
+            self.entries.append(Entry(name, kind, line, None, plain(init)))
+        else:
+            self._read_driver(name, kind, entry, init)
+            address = str(entry.get("address", ""))
+            self.entries.append(Entry(name, kind, line, address, plain(init)))
+
+    # ---- drivers ---------------------------------------------------------------------
+
+    def _read_driver(
+        self, name: str, kind: type[Any], entry: CommentedMap, init: CommentedMap
+    ) -> None:
+        here = ("instruments", name)
+        address = entry.get("address")
+        if not isinstance(address, str):
+            words = "is missing" if address is None else f"must be text, but is {address!r}"
+            self.complain((*here, "address"), f"{name}: key `address` {words}")
+        else:
+            problem = _address_problem(address)
+            if problem:
+                self.complain((*here, "address"), f"{name}: {problem}")
+            elif address.upper() in self._seen:
+                other = self._seen[address.upper()]
+                self.complain((*here, "address"), f"{name}: {address} is the address of `{other}`")
+            else:
+                self._seen[address.upper()] = name
+        possible = _driver_options(kind)
+        for key, value in init.items():
+            if key not in possible:
+                self.complain((*here, "init", str(key)), f"{name}: {_unknown_key(key, possible)}")
+            elif not _fits(value, possible[key]):
+                wanted = _WORDS[possible[key]]
+                text = f"{name}: `{key}` must be {wanted}, but is {plain(value)!r}"
+                self.complain((*here, "init", key), text)
+
+    # ---- roles -----------------------------------------------------------------------
+
+    def _read_role(self, name: str, kind: type[Role], init: CommentedMap) -> None:
+        here = ("instruments", name, "init")
+        for key in init:
+            if key in REFUSED and key not in kind.settings_model.model_fields:
+                self.complain((*here, str(key)), f"{name}: {_unknown_key(key, ())}")
+        rest = CommentedMap((key, init[key]) for key in init if key not in REFUSED)
+        rest.lc.line = init.lc.line
+        if init:
+            rest.lc.data = init.lc.data
+        settings = validated(kind.settings_model, rest, self.path, self.problems, f"{name}: ")
+        self._check_source(name, kind, init.get("source"))
+        calibration = self._calibration(name, kind, init.get("calibration"))
+        if settings is not None:
+            for key, text in settings.problems(calibration).items():
+                self.complain((*here, key), f"{name}: `{key}` {text}")
+
+    def _check_source(self, name: str, kind: type[Role], source: Any) -> None:
+        if not isinstance(source, str):
+            return  # complained of by the settings
+        here = ("instruments", name, "init", "source")
+        instrument, _, channel = source.partition(".")
+        drivers = [one for one, its in self._kinds.items() if its is None or not _is_role(its)]
+        if instrument not in drivers:
+            what = "a role" if instrument in self._kinds else "not in this file"
+            hint = suggestion(instrument, drivers)
+            self.complain(here, f"{name}: source `{source}`: `{instrument}` is {what}{hint}")
+            return
+        for problem in _source_problems(kind, self._kinds[instrument], channel):
+            self.complain(here, f"{name}: source `{source}`: {problem}")
+        if f"source {source}" in self._seen:
+            other = self._seen[f"source {source}"]
+            self.complain(here, f"{name}: source `{source}` belongs to `{other}` already")
+        self._seen[f"source {source}"] = name
+
+    def _calibration(self, name: str, kind: type[Role], stated: Any) -> Calibration | None:
+        if not isinstance(stated, str) or not kind.calibration_kinds:
+            return None
+        here = ("instruments", name, "init", "calibration")
+        stated = stated.replace("\\", "/")
+        path = self.path.parent / stated
+        if stated not in self._calibration_files:
+            self._calibration_files[stated] = self._read_calibration(name, here, stated, path)
+        calibration = self._calibration_files[stated]
+        if calibration is None:
+            return None
+        misfit = kind.misfit(calibration)
+        if misfit:
+            self.complain(here, f"{name}: {misfit} ({stated})")
+            return None
+        self.calibrations[name] = calibration
+        return calibration
+
+    def _read_calibration(
+        self, name: str, here: tuple[str, ...], stated: str, path: Path
+    ) -> Calibration | None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            hint = ""
+            if not path.exists():
+                folder = path.parent.glob("*.yaml") if path.parent.is_dir() else ()
+                known = [Path(stated).with_name(one.name).as_posix() for one in folder]
+                hint = suggestion(stated, known)
+            reason = "does not exist" if not path.exists() else f"cannot be read: {error}"
+            self.complain(here, f"{name}: calibration file {path} {reason}{hint}")
+            return None
+        self.files[stated] = _sha256(text)
+        return parse_calibration(path, text, self.problems)
+
+
+def _is_role(kind: type[Any] | None) -> bool:
+    return kind is not None and issubclass(kind, Role)
+
+
+def _unknown_key(key: Any, possible: Any) -> str:
+    reason = REFUSED.get(str(key))
+    if reason is not None:
+        return f"key `{key}` is refused: {reason}"
+    return f"unknown key `{key}`{suggestion(key, possible)}"
+
+
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "float": "a positive number",
+        "int": "a whole number",
+        "bool": "true or false",
+        "str": "text",
+        "": "a single value",
+    }
+)
+
+
+def _driver_options(kind: type[Any]) -> dict[str, str]:
+    """Keys that a driver's `init:` may have, its own named arguments, with their types."""
+    hidden = (
+        "self",
+        "name",
+        "address",
+        "journal",
+        "visalib",
+        "terminator",
+        "device_clear",
+        "timeout",
+    )
+    own = {}
+    for name, argument in inspect.signature(kind.__init__).parameters.items():
+        named = argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+        if named and name not in hidden:
+            stated = str(argument.annotation).removesuffix(" | None")
+            own[name] = stated if stated in _WORDS else ""
+    return {**own, "timeout": "float"}
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value of the file suits an argument; numbers of drivers are limits and times."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "float":
+        return number and 0 < value < float("inf")
+    if kind == "":
+        return not isinstance(value, dict | list)
+    return isinstance(value, {"int": int, "bool": bool, "str": str}[kind]) and (
+        kind == "bool" or not isinstance(value, bool)
+    )
+
+
+def _address_problem(address: str) -> str | None:
+    example = "TCPIP0::192.168.10.21::5025::SOCKET"
+    try:
+        resource = ResourceName.from_string(address)
+    except (InvalidResourceName, ValueError):
+        return f"`{address}` is not a VISA address such as {example}"
+    host = getattr(resource, "host_address", None)
+    if host is not None and re.fullmatch(r"[\d.]+", host):
+        parts = host.split(".")
+        if len(parts) != 4 or not all(part.isdigit() and int(part) <= 255 for part in parts):
+            return f"`{address}`: {host} is not an IP address (four numbers from 0 to 255)"
+    port = getattr(resource, "port", None)
+    if port is not None and not (port.isdigit() and 1 <= int(port) <= 65535):
+        return f"`{address}`: the port must be a number from 1 to 65535, but is {port}"
+    return None
+
+
+def _source_problems(kind: type[Role], driver: type[Any] | None, channel: str) -> Iterator[str]:
+    """Why a driver's channel does not fit a role; drivers of others are taken on trust."""
+    if driver is None or not kind.sources:
+        return
+    fitting = kind.sources.get(driver.__name__)
+    if fitting is None:
+        if driver.__module__.startswith(Role.__module__.rsplit(".", 2)[0] + ".drivers."):
+            wanted = " or ".join(kind.sources)
+            yield f"{kind.__name__} needs a {wanted}, but this is a {driver.__name__}"
+    elif fitting and channel not in fitting:
+        shown = f"`{channel}`" if channel else "missing"
+        yield f"the channel of {driver.__name__} is {shown}{suggestion(channel, fitting)}"
+    elif not fitting and channel:
+        yield f"{driver.__name__} is used as a whole: drop `.{channel}`"

@@ -1,0 +1,71 @@
+"""What is asked of the laboratory: protocols, the engine that asks, the recorder that keeps.
+
+Protocols are loaded by name on first use, so that listing them costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..instruments.errors import CavityLabError
+
+if TYPE_CHECKING:
+    from .protocol import ExperimentProtocol
+    from .ramsey_ellipse import RamseyEllipse
+
+__all__ = [
+    "PROTOCOLS",
+    "RamseyEllipse",
+    "UnknownProtocolError",
+    "protocol_by_name",
+    "shipped_rehearsal",
+]
+
+PROTOCOLS: Mapping[str, str] = MappingProxyType({"ramsey_ellipse": "RamseyEllipse"})
+"""Class of each protocol by the protocol's name, which is also the name of its module."""
+
+_REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml")}
+)
+
+
+class UnknownProtocolError(CavityLabError, ValueError):
+    """There is no protocol of that name."""
+
+
+def protocol_by_name(name: str) -> Callable[..., ExperimentProtocol]:
+    """The protocol's class; call it with its settings.
+
+    Raises:
+        UnknownProtocolError: There is no protocol of that name.
+    """
+    _check_name(name)
+    found: Callable[..., ExperimentProtocol] = getattr(
+        import_module(f".{name}", __name__), PROTOCOLS[name]
+    )
+    return found
+
+
+def shipped_rehearsal(name: str) -> tuple[str, str]:
+    """Names of the shipped station file and laboratory file on which the protocol is rehearsed.
+
+    Raises:
+        UnknownProtocolError: There is no protocol of that name.
+    """
+    _check_name(name)
+    return _REHEARSALS[name]
+
+
+def _check_name(name: str) -> None:
+    if name not in PROTOCOLS:
+        raise UnknownProtocolError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
+
+
+def __getattr__(name: str) -> Any:
+    for module, class_name in PROTOCOLS.items():
+        if name == class_name:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,77 @@
+"""One block of shots on the instruments: upload, arm, fire, wait, read, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...instruments.clock import Clock
+from ...instruments.errors import InstrumentError
+from ..sequence import CompiledSequence
+
+SLICE = 0.1
+"""Longest wait without looking at the operator's requests, in s."""
+
+
+def take_block(
+    compiled: CompiledSequence, roles: Mapping[str, Any], clock: Clock, obey: Callable[[], None]
+) -> tuple[NDArray[np.int32], float]:
+    """Take one block and return its raw counts, shape (shots, detectors), and when it was fired.
+
+    Everything is uploaded while the timing box is idle; roles send only what changed. The counter
+    is armed before the tables, and both before the first trigger.
+
+    Args:
+        compiled: What to upload.
+        roles: Roles by name.
+        clock: The laboratory's clock.
+        obey: Looks at the operator's requests between two actions; raises to stop at once.
+
+    Raises:
+        InstrumentError, LinkError: The block is worthless; it may be repeated.
+    """
+    for name, program in compiled.programs.items():
+        obey()
+        roles[name].upload(program)
+    obey()
+    roles["detector"].arm()
+    for name in compiled.programs:
+        if name not in ("detector", "timing"):
+            roles[name].arm()
+    obey()
+    fired = clock.now()
+    roles["timing"].fire()
+    rest(compiled.duration, clock, obey)
+    roles["timing"].wait_done()
+    roles["timing"].check()
+    return _as_counts(np.asarray(roles["detector"].read())), fired
+
+
+def rest(seconds: float, clock: Clock, obey: Callable[[], None]) -> None:
+    """Wait on the laboratory's clock, looking at the operator's requests meanwhile."""
+    deadline = clock.now() + seconds
+    while (left := deadline - clock.now()) > 0:
+        obey()
+        clock.wait(min(left, SLICE))
+    obey()
+
+
+def abandon_block(roles: Mapping[str, Any]) -> None:
+    """After a block that went wrong: no burst runs on, the counter waits for nothing.
+
+    The roles forget what they uploaded, so that the next block starts from known settings.
+    """
+    for name in ("timing", "detector"):
+        roles[name].safe()
+
+
+def _as_counts(counts: NDArray[Any]) -> NDArray[np.int32]:
+    if counts.size and int(counts.max()) > np.iinfo(np.int32).max:
+        raise InstrumentError(
+            f"the counter reports {int(counts.max())} counts in one gate, more than any detector "
+            "gives: check its input and threshold"
+        )
+    return counts.astype(np.int32)

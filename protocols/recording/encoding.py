@@ -107,7 +107,7 @@ class GrowingArray:
         self.length = int(metadata["shape"][0])
         self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
         self.row_shape = tuple(metadata["shape"][1:])
-        self._rows = int(chunk_shape[0])
+        self.chunk_rows = int(chunk_shape[0])
         self._fill = fill
         self._tail = self._blank()
         self._full: list[tuple[int, NDArray[Any]]] = []
@@ -116,7 +116,7 @@ class GrowingArray:
     @property
     def tail_start(self) -> int:
         """First row of the unfinished chunk."""
-        return self.length - self.length % self._rows
+        return self.length - self.length % self.chunk_rows
 
     def restore(self, tail: NDArray[Any]) -> None:
         """Give back the committed rows of the unfinished chunk, after reopening."""
@@ -125,14 +125,14 @@ class GrowingArray:
     def append(self, rows: NDArray[Any]) -> None:
         done = 0
         while done < len(rows):
-            at = self.length % self._rows
-            count = min(self._rows - at, len(rows) - done)
+            at = self.length % self.chunk_rows
+            count = min(self.chunk_rows - at, len(rows) - done)
             self._tail[at : at + count] = rows[done : done + count]
             self._dirty = True
             done += count
             self.length += count
-            if at + count == self._rows:
-                self._full.append((self.length // self._rows - 1, self._tail))
+            if at + count == self.chunk_rows:
+                self._full.append((self.length // self.chunk_rows - 1, self._tail))
                 self._tail = self._blank()
                 self._dirty = False
 
@@ -146,10 +146,10 @@ class GrowingArray:
         """Chunks to write since the last call, as (index, whole chunk)."""
         chunks, self._full = self._full, []
         if self._dirty:
-            chunks.append((self.length // self._rows, self._tail))
+            chunks.append((self.length // self.chunk_rows, self._tail))
             self._dirty = False
         return chunks
 
     def _blank(self) -> NDArray[Any]:
         fill = math.nan if self._fill == "NaN" else self._fill
-        return np.full((self._rows, *self.row_shape), fill, self.dtype)
+        return np.full((self.chunk_rows, *self.row_shape), fill, self.dtype)

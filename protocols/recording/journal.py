@@ -19,6 +19,7 @@ from .schema import Stream
 
 _DELETE_AT_ONCE = 256
 _BUSY_SECONDS = 10.0
+_SALVAGE_MISSES = 1000
 
 
 class Journal:
@@ -120,29 +121,30 @@ class Journal:
     def salvage_after(self, seq: int, limit_bytes: int) -> list[Frame]:
         """Like `frames_after` for a damaged file: every frame that can still be read singly."""
         frames: list[Frame] = []
-        for number in sorted(self._readable_numbers(seq)):
-            try:
-                row = self._db.execute(
-                    "SELECT seq, stream, row0, nrows, payload, crc32 FROM frame WHERE seq = ?",
-                    (number,),
-                ).fetchone()
-            except sqlite3.DatabaseError:
-                continue
-            if row is not None:
-                frames.append(Frame(*row))
-            if sum(len(frame.payload) for frame in frames) >= limit_bytes:
-                break
+        size = misses = 0
+        number, last = seq, self._last_number()
+        while size < limit_bytes and (number < last or misses < _SALVAGE_MISSES):
+            number += 1
+            frame = self._readable_frame(number)
+            misses = 0 if frame else misses + 1
+            if frame:
+                frames.append(frame)
+                size += len(frame.payload)
         return frames
 
-    def _readable_numbers(self, seq: int) -> set[int]:
-        """Frame numbers found from either end, up to the damage."""
-        numbers: set[int] = set()
-        for order in ("ASC", "DESC"):
-            query = f"SELECT seq FROM frame WHERE seq > ? ORDER BY seq {order}"
-            with contextlib.suppress(sqlite3.DatabaseError):
-                for row in self._db.execute(query, (seq,)):
-                    numbers.add(row[0])
-        return numbers
+    def _readable_frame(self, number: int) -> Frame | None:
+        query = "SELECT seq, stream, row0, nrows, payload, crc32 FROM frame WHERE seq = ?"
+        try:
+            row = self._db.execute(query, (number,)).fetchone()
+        except sqlite3.DatabaseError:
+            return None
+        return Frame(*row) if row is not None and isinstance(row[4], bytes) else None
+
+    def _last_number(self) -> int:
+        try:
+            return self._db.execute("SELECT max(seq) FROM frame").fetchone()[0] or -1
+        except sqlite3.DatabaseError:
+            return -1
 
     def damage(self) -> str | None:
         """What SQLite finds wrong with its own file, or None."""

@@ -229,7 +229,10 @@ class Publisher:
             start, end = array.tail_start, array.length
             if start == end:
                 continue
+            key = chunk_key(start // array.chunk_rows, 1 + len(array.row_shape))
             try:
+                if not (self._paths.data / name / key).is_file():
+                    raise FileNotFoundError("the file is missing")
                 stored = group[name]
                 array.restore(np.asarray(stored[start:end]))  # type: ignore[index]
             except Exception as error:  # codecs raise whatever they like on damaged bytes

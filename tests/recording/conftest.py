@@ -6,6 +6,7 @@ import multiprocessing
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -107,3 +108,9 @@ def start_program(
     for process in started:
         process.kill()
         process.join()
+
+
+@pytest.fixture
+def started() -> datetime:
+    """A fixed start time, which names the run directory."""
+    return datetime(2024, 5, 17, 13, 45, 10).astimezone()

@@ -173,7 +173,7 @@ class KepcoBOP(ScpiInstrument):
         with self.group():
             start = self.ask_float("CURR?")
             # A rounding error of the set current must not cost a step more.
-            steps = max(1, math.ceil(abs(target - start) / self.ramp_step - 1e-6))
+            steps = max(1, math.ceil(abs(target - start) / self.ramp_step - 1e-3))
             if steps > OVERHEAD_STEPS:
                 raise LimitError(f"{self.name}: a ramp to {target} A would take {steps} steps.")
             pause = abs(target - start) / steps / rate

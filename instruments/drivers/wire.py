@@ -12,8 +12,9 @@ a hanging or lying measurement:
   time-out, and a refused connection is noticed only by the first write. The
   socket below is therefore asked (`select`, `MSG_PEEK`) before each write and
   before each read;
-* on a time-out the bytes already received are dropped. With the attribute
-  "suppress end" off they are handed over instead.
+* on a time-out the bytes already received are dropped, and a peer that goes on
+  talking without an end mark is listened to for ever. Only bytes that are
+  already there are therefore asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyvisa.constants import ResourceAttribute, StatusCode
+from pyvisa.constants import StatusCode
 from pyvisa.errors import Error as VisaError
 from pyvisa.errors import VisaIOError
 from pyvisa.resources import MessageBasedResource
@@ -32,6 +33,8 @@ from pyvisa.resources import MessageBasedResource
 from ..clock import Clock
 
 CHUNK_BYTES = 1 << 16
+SOCKET_BYTES = 4096
+"""What pyvisa-py takes from its socket at once."""
 LONGEST_LINE_BYTES = 1 << 20
 """An answer without its end mark longer than this is noise, not an answer."""
 
@@ -79,8 +82,6 @@ class Wire:
         self.handle.read_termination = self.read_end
         self.handle.write_termination = self.write_end
         self.handle.timeout = float("inf") if self.timeout is None else 1000.0 * self.timeout
-        if self._socket() is not None:
-            self.handle.set_visa_attribute(ResourceAttribute.suppress_end_enabled, False)
 
     def reopen(self) -> None:
         """Open the closed resource again, with terminators and time-out restored.
@@ -139,11 +140,11 @@ class Wire:
             while not complete(buffer):
                 if longest is not None:
                     self._refuse_endless(buffer, longest, self.clock.now() - started)
-                self._wait_for_bytes()
+                size = self._wait_for_bytes()
                 with self.handle.ignore_warning(
                     StatusCode.success_device_not_present, StatusCode.success_max_count_read
                 ):
-                    chunk, _ = self.handle.visalib.read(self.handle.session, CHUNK_BYTES)
+                    chunk, _ = self.handle.visalib.read(self.handle.session, size)
                 buffer.extend(chunk)
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error, self.timeout), bytes(buffer)) from error
@@ -171,15 +172,19 @@ class Wire:
                 raise WireFailure("the instrument closed the link")
             raise WireFailure("an unasked answer was waiting", waiting, stale=True)
 
-    def _wait_for_bytes(self) -> None:
-        """Wait without load until the socket has something, and refuse a closed one."""
+    def _wait_for_bytes(self) -> int:
+        """Wait until bytes are there, without load; how many to read without blocking."""
         sock = self._socket()
-        if sock is None or self._pending():
-            return
+        if sock is None:
+            return CHUNK_BYTES
+        if pending := self._pending():
+            return len(pending)
         if not select.select([sock], [], [], self.timeout)[0]:
             raise WireFailure(f"no answer within {self.timeout:g} s")
-        if not sock.recv(1, socket.MSG_PEEK):
+        there = len(sock.recv(SOCKET_BYTES, socket.MSG_PEEK))
+        if there == 0:
             raise WireFailure("the instrument closed the link")
+        return there
 
     def _session(self) -> object | None:
         sessions = getattr(self.handle.visalib, "sessions", None)

@@ -73,8 +73,7 @@ def rehearse_and_run(
     """Open the station of the order, run its protocol, and return what came of it."""
     from ..instruments.journal import Journal
     from ..instruments.station import Station
-    from ..protocols import protocol as protocol_by_name
-    from ..protocols import shipped_rehearsal
+    from ..protocols import protocol_by_name, shipped_rehearsal
     from ..protocols.engine import run
 
     protocol = protocol_by_name(order.protocol)(**order.settings)

@@ -1,0 +1,248 @@
+"""Two ensembles in a driven cavity: the physics behind the wires of the first apparatus.
+
+Counts are samples of exact distributions: the dark state of detuned collective decay (Chu
+et al., "Reconfigurable dissipative entanglement", Eqs. 4-9), a pulse whose common phase is
+new and uniform in every shot (Eq. 16), and Poissonian photon counting. Because the common
+phase is uniform, nothing that shifts it, such as the phase of an RF table, changes a count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import pdtrik
+
+from ...models.ellipse import EllipseReadout
+from ...models.two_ensembles import TwoEnsembles, steady_state
+from .draws import Drift, shot_uniforms
+from .lines import Timeline
+from .truth import DriftsEntry, TwoEnsembleTruth
+from .two_ensemble_shot import (
+    LEAST_RELAXATION,
+    Gate,
+    ShotPhysics,
+    read_gates,
+    read_shot,
+)
+
+APPROXIMATIONS = (
+    "every shot starts with all atoms down and equal, constant atom numbers",
+    f"the steady state is exact; Gamma * t * Var >= {LEAST_RELAXATION:g} counts as having reached "
+    "it (infidelity below 1e-3)",
+    "the common phase is uniform and new in every shot",
+    "light and RF switch at once, without the rise time of a modulator or the time constant of "
+    "a coil",
+    "no single-atom decay, loss or heating; probe light does not change the counted atoms",
+    "photon counts are Poissonian without dead time",
+)
+
+_DIGITS = 10
+_CACHED_TABLES = 64
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over the shots counted so far, for the averages that are revealed."""
+
+    shots: int = 0
+    dark_shots: int = 0
+    phase: float = 0.0
+    bias_phase: float = 0.0
+    detuning_ratio: float = 0.0
+    pulse_area: float = 0.0
+    lit_gates: int = 0
+    lit_time: float = 0.0
+    gates: int = 0
+    gate_time: float = 0.0
+    next_shot: int = 0
+    next_dark: int = 0
+
+
+class TwoEnsembleCavity:
+    """The `Apparatus` (`lines.py`) of two ensembles in one cavity.
+
+    Args:
+        truth: The hidden truth.
+        seed: Keys the samples and the drifts.
+        drifts: What drifts with the clock; None: nothing.
+    """
+
+    def __init__(
+        self, truth: TwoEnsembleTruth, seed: int, drifts: DriftsEntry | None = None
+    ) -> None:
+        self.truth = truth
+        self._seed = seed
+        self._drifts = drifts
+        given = drifts or DriftsEntry()
+        self._step = given.step
+        self._drive_drift, self._current_drift = (
+            Drift(entry.rms, entry.correlation_time, given.step, seed, f"drift.{name}")
+            for name, entry in (
+                ("drive_amplitude", given.drive_amplitude),
+                ("coil_current", given.coil_current),
+            )
+        )
+        self._readout: EllipseReadout | None = None
+        self._tables: OrderedDict[tuple[float, float, float], NDArray[np.float64]] = OrderedDict()
+        self._sums = _Sums()
+
+    def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
+        """Openings of the counter's gate: (start, stop, the one ensemble lit, or None)."""
+        return tuple((gate.start, gate.stop, gate.ensemble) for gate in read_gates(timeline))
+
+    def counts(
+        self, timeline: Timeline, shots: range, times: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Photon counts, shape (len(shots), gates); see `lines.Apparatus`.
+
+        A gate counts the background and each ensemble for as long as it is lit.
+
+        Raises:
+            ApparatusFault: If the wires did something that this physics cannot answer for.
+            ValueError: If `shots` are not consecutive or `times` do not match them.
+        """
+        if shots.step != 1 or len(times) != len(shots):
+            raise ValueError(
+                f"shots must be consecutive with one time each, but are {shots!r} with "
+                f"{len(times)} times"
+            )
+        gates = read_gates(timeline)
+        atoms = np.zeros((len(shots), 2), dtype=np.int64)
+        for part, scales in self._steady_parts(times):
+            physics = read_shot(timeline, self.truth, *scales)
+            numbers = shots[part]
+            if physics is not None:
+                atoms[part] = self._atoms(physics, numbers)
+            self._note(physics, gates, numbers)
+        counts = np.empty((len(shots), len(gates)), dtype=np.int64)
+        for column, gate in enumerate(gates):
+            means = self._mean_counts(gate, atoms)
+            uniforms = shot_uniforms(self._seed, f"photons.{column}", shots)
+            counts[:, column] = _poisson(uniforms, means)
+        return counts
+
+    def reveal(self) -> dict[str, Any]:
+        """The hidden truth, averaged over the shots counted so far; empty before the first.
+
+        `phase` lies in [0, pi/2], where it is identifiable. `gain` [counts per atom] and
+        `background` [counts] are those of one gate.
+        """
+        sums = self._sums
+        if not sums.shots:
+            return {}
+        lit = sums.lit_time / sums.lit_gates if sums.lit_gates else 0.0
+        opened = sums.gate_time / sums.gates if sums.gates else 0.0
+        return {
+            "phase": _fold(sums.phase / sums.shots),
+            "signal": self.truth.signal,
+            "bias_phase": sums.bias_phase / sums.shots,
+            "detuning_ratio": sums.detuning_ratio / sums.shots,
+            "pulse_area": sums.pulse_area / sums.shots,
+            "gain": self.truth.rate_per_atom * lit,
+            "background": self.truth.background_rate * opened,
+            "shots": sums.shots,
+            "approximations": list(self._approximations()),
+        }
+
+    def _approximations(self) -> Iterator[str]:
+        yield from APPROXIMATIONS
+        if self._drifts is not None:
+            yield f"laser power and coil current are constant within {self._step:g} s"
+        if self._sums.dark_shots:
+            yield (
+                f"in {self._sums.dark_shots} further shots no drive light reached the atoms "
+                "(laser off or unlocked, RF off, or switch closed): all atoms stayed down"
+            )
+
+    def _steady_parts(
+        self, times: NDArray[np.float64]
+    ) -> Iterator[tuple[slice, tuple[float, float]]]:
+        """Slices of shots in one step of the drifts, with the factors on drive and current."""
+        if self._drifts is None:
+            yield slice(0, len(times)), (1.0, 1.0)
+            return
+        steps = np.floor_divide(times, self._step).astype(np.int64).tolist()
+        start = 0
+        for step, members in groupby(steps):
+            stop = start + sum(1 for _ in members)
+            yield (
+                slice(start, stop),
+                (1.0 + self._drive_drift.at_step(step), 1.0 + self._current_drift.at_step(step)),
+            )
+            start = stop
+
+    def _atoms(self, physics: ShotPhysics, shots: range) -> NDArray[np.int64]:
+        """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
+        ladder = self._ladder(physics)
+        draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
+        cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
+        return np.stack(np.divmod(cells, self.truth.atoms + 1), axis=1).astype(np.int64)
+
+    def _ladder(self, physics: ShotPhysics) -> NDArray[np.float64]:
+        """Cumulative P[n1, n2], solved once for each (ratio, phase, pulse area)."""
+        key = (
+            round(abs(physics.detuning_ratio), _DIGITS),
+            round(physics.phase, _DIGITS),
+            round(physics.pulse_area, _DIGITS),
+        )
+        if key in self._tables:
+            self._tables.move_to_end(key)
+            return self._tables[key]
+        ratio, phase, area = key
+        state = steady_state(TwoEnsembles(self.truth.spin, 1.0, ratio))
+        needed = state.weights.size - 1
+        if self._readout is None or self._readout.max_J < needed:
+            self._readout = EllipseReadout(self.truth.spin, needed)
+        ladder = np.cumsum(self._readout.distribution(state, phase, area).ravel())
+        self._tables[key] = ladder
+        if len(self._tables) > _CACHED_TABLES:
+            self._tables.popitem(last=False)
+        return ladder
+
+    def _mean_counts(self, gate: Gate, atoms: NDArray[np.int64]) -> NDArray[np.float64]:
+        exposure = self.truth.rate_per_atom * np.asarray(gate.lit)
+        means: NDArray[np.float64] = atoms @ exposure
+        return means + self.truth.background_rate * (gate.stop - gate.start)
+
+    def _note(self, physics: ShotPhysics | None, gates: tuple[Gate, ...], shots: range) -> None:
+        """Add shots to the averages, each once however often it is asked for."""
+        sums = self._sums
+        if physics is None:
+            sums.dark_shots += max(0, shots.stop - max(shots.start, sums.next_dark))
+            sums.next_dark = max(sums.next_dark, shots.stop)
+            return
+        new = max(0, shots.stop - max(shots.start, sums.next_shot))
+        sums.next_shot = max(sums.next_shot, shots.stop)
+        sums.shots += new
+        sums.phase += new * physics.phase
+        sums.bias_phase += new * physics.bias_phase
+        sums.detuning_ratio += new * physics.detuning_ratio
+        sums.pulse_area += new * physics.pulse_area
+        for gate in gates:
+            sums.gates += new
+            sums.gate_time += new * (gate.stop - gate.start)
+            if gate.ensemble is not None:
+                sums.lit_gates += new
+                sums.lit_time += new * max(gate.lit)
+
+
+def _poisson(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Poisson samples by inversion: each shot's number decides its count, whatever its block."""
+    positive = means > 0.0
+    counts = np.zeros(means.shape, dtype=np.int64)
+    guess = np.ceil(pdtrik(uniforms[positive], means[positive]))
+    counts[positive] = np.maximum(np.nan_to_num(guess), 0.0).astype(np.int64)
+    return counts
+
+
+def _fold(phase: float) -> float:
+    """The phase in [0, pi/2] that the counts cannot tell from `phase`."""
+    turned = abs(math.remainder(phase, math.pi))
+    return min(turned, math.pi - turned)

@@ -1,0 +1,379 @@
+"""From what the wires did in one shot to what happened to two ensembles in a cavity.
+
+The lines are cut where any of them changes. Light reaches the atoms where the laser is good,
+the modulator's RF switch is open and RF is on the wire. Then
+
+* preparation: drive and coupling are both on, long enough to reach the dark state
+  (Chu et al., "Reconfigurable dissipative entanglement", section III);
+* dark time: phase = signal + integral of Delta/2 up to the pulse;
+* pulse: the drive alone. Its detuning of +-Delta/2 adds to the phase and to the pulse area;
+* readout: each counting gate sees the ensembles that are lit meanwhile.
+
+Where this story does not hold, an `ApparatusFault` says what the wires did instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from ...models.pulses import detuned_pulse
+from ...models.two_ensembles import SteadyState, TwoEnsembles, steady_state
+from .lines import (
+    TIME_GRID,
+    ApparatusFault,
+    LightState,
+    RFTone,
+    Stretch,
+    Timeline,
+    either,
+    value_at,
+)
+from .truth import BeamTruth, TwoEnsembleTruth
+
+LEAST_RELAXATION = 10.0
+"""Smallest Gamma * time * Var(S1y + S2y) at which the state is taken for the steady one.
+
+From all-down the infidelity falls below 1e-3 after 5 to 8 for S Delta/Omega >= 2.
+"""
+
+HARMLESS = 1e-6
+"""Seconds: coupling light after the preparation that is too short for the atoms to emit."""
+
+FELT_LINES = (
+    "drive.rf",
+    "drive.switch",
+    "coupling.rf",
+    "coupling.switch",
+    "gradient.current",
+    "counter.gate",
+)
+TWO_PI = 2.0 * math.pi
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A time in which nothing changes that the atoms feel; strengths are angular rates."""
+
+    start: float
+    stop: float
+    rabi: float
+    drive_tone: RFTone | None
+    decay: float
+    detuning: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One opening of the counter's gate and how long each ensemble was lit during it."""
+
+    start: float
+    stop: float
+    lit: tuple[float, float]
+
+    @property
+    def ensemble(self) -> int | None:
+        """1 or 2 when exactly that ensemble is lit, else None."""
+        first, second = (seconds > 0.0 for seconds in self.lit)
+        return None if first == second else (1 if first else 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPhysics:
+    """What one shot did to the atoms.
+
+    Attributes:
+        detuning_ratio: Delta/Omega of the preparation.
+        phase: Differential phase when the pulse acts: signal, dark time and pulse, radians.
+        bias_phase: `phase` without the signal.
+        pulse_area: Effective area of the pulse, radians; 0 without a pulse.
+        relaxation: Gamma * time * Var of the preparation.
+    """
+
+    detuning_ratio: float
+    phase: float
+    bias_phase: float
+    pulse_area: float
+    relaxation: float
+
+
+def read_gates(timeline: Timeline) -> tuple[Gate, ...]:
+    """Openings of `counter.gate` in the order of time."""
+    light = _good_light(timeline)
+    gates = []
+    for window in either([timeline.get("counter.gate", ())]):
+        lit = [
+            sum(
+                max(0.0, min(a.stop, b.stop, window.stop) - max(a.start, b.start, window.start))
+                for a in either([timeline.get(f"probe.{ensemble}", ())])
+                for b in light
+            )
+            for ensemble in (1, 2)
+        ]
+        gates.append(Gate(window.start, window.stop, (lit[0], lit[1])))
+    return tuple(gates)
+
+
+def read_shot(
+    timeline: Timeline,
+    truth: TwoEnsembleTruth,
+    drive_scale: float = 1.0,
+    current_scale: float = 1.0,
+) -> ShotPhysics | None:
+    """What happened to the atoms; None if no drive ever reached them (all stay down).
+
+    Args:
+        timeline: What the wires did.
+        truth: Of the laboratory.
+        drive_scale, current_scale: Factors on the Rabi frequency and the coil current.
+
+    Raises:
+        ApparatusFault: If the shot is none that this physics can answer for.
+    """
+    gates = read_gates(timeline)
+    pieces = _cut(timeline, truth, drive_scale, current_scale)
+    last = gates[-1].stop if gates else math.inf
+    pieces = [piece for piece in pieces if piece.start < last]
+    if not any(piece.rabi for piece in pieces):
+        return None
+    preparation, state = _preparation(pieces, truth)
+    later = [piece for piece in pieces if piece.start >= preparation.stop]
+    _check_decoupled(later)
+    pulse = _pulse(later)
+    end = pulse.stop if pulse else preparation.stop
+    for gate in gates:
+        if gate.start < end:
+            raise ApparatusFault(_early_gate(gate, preparation, pulse))
+    _check_probes(timeline, preparation, end)
+    until = pulse.start if pulse else gates[0].start if gates else preparation.stop
+    dark = sum(
+        0.5 * piece.detuning * (min(piece.stop, until) - piece.start)
+        for piece in later
+        if piece.start < until
+    )
+    area, before = 0.0, 0.0
+    if pulse:
+        angles = detuned_pulse(pulse.rabi, 0.5 * pulse.detuning, pulse.duration)
+        area, before = angles.area, angles.phase_before
+    return ShotPhysics(
+        detuning_ratio=state.parameters.detuning_ratio,
+        phase=truth.signal + dark + before,
+        bias_phase=dark + before,
+        pulse_area=area,
+        relaxation=_relaxation(preparation, state),
+    )
+
+
+def _good_light(timeline: Timeline) -> tuple[Stretch, ...]:
+    """True where the laser emits at the right frequency."""
+    return either(
+        [
+            [
+                Stretch(one.start, one.stop, True)
+                for one in timeline.get("light", ())
+                if isinstance(one.value, LightState) and one.value.good
+            ]
+        ]
+    )
+
+
+def _cut(
+    timeline: Timeline, truth: TwoEnsembleTruth, drive_scale: float, current_scale: float
+) -> list[Piece]:
+    """All that the atoms feel, in pieces; equal neighbours are one piece."""
+    light = _good_light(timeline)
+    pieces: list[Piece] = []
+    for start, stop in pairwise(_edges(timeline, light)):
+        middle = 0.5 * (start + stop)
+        lit = bool(value_at(light, middle, False))
+        drive = _tone(timeline, "drive", middle, lit, truth.drive)
+        coupling = _tone(timeline, "coupling", middle, lit, truth.coupling)
+        current = float(value_at(timeline.get("gradient.current", ()), middle, 0.0))
+        piece = Piece(
+            start=start,
+            stop=stop,
+            rabi=TWO_PI * drive_scale * _sine(drive, truth.drive),
+            drive_tone=drive,
+            decay=TWO_PI * _sine(coupling, truth.coupling, power=2),
+            detuning=TWO_PI * (truth.slope * current * current_scale + truth.offset),
+        )
+        if pieces and replace(pieces[-1], start=start, stop=stop) == piece:
+            pieces[-1] = replace(pieces[-1], stop=stop)
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+def _edges(timeline: Timeline, light: Sequence[Stretch]) -> list[float]:
+    lines = [light, *(timeline.get(name, ()) for name in FELT_LINES)]
+    edges: list[float] = []
+    for time in sorted(time for line in lines for one in line for time in (one.start, one.stop)):
+        if not edges or time - edges[-1] > TIME_GRID / 2:
+            edges.append(time)
+    return edges
+
+
+def _tone(timeline: Timeline, beam: str, time: float, lit: bool, truth: BeamTruth) -> RFTone | None:
+    """The tone whose light reaches the atoms; None when they are dark."""
+    tone = value_at(timeline.get(f"{beam}.rf", ()), time)
+    if not lit or not value_at(timeline.get(f"{beam}.switch", ()), time, False):
+        return None
+    if not isinstance(tone, RFTone):
+        return None
+    off = tone.frequency - truth.centre_frequency
+    if abs(off) > truth.bandwidth:
+        raise ApparatusFault(
+            f"the RF on {beam}.rf at {_at(time)} has {tone.frequency * 1e-6:.6f} MHz, which is "
+            f"{off:+.6g} Hz off the resonance at {truth.centre_frequency * 1e-6:.6f} MHz; within "
+            f"{truth.bandwidth:g} Hz there is an answer: check the frequency in the synthesizer's "
+            "table"
+        )
+    return tone
+
+
+def _sine(tone: RFTone | None, truth: BeamTruth, power: int = 1) -> float:
+    """The modulator's law in Hz: full strength * sin^power((pi/2) sqrt(P/P_sat))."""
+    if tone is None:
+        return 0.0
+    angle = 0.5 * math.pi * math.sqrt(tone.power / truth.saturation_power)
+    return truth.full_strength * math.sin(angle) ** power
+
+
+def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, SteadyState]:
+    """The last constant piece of the longest time with drive and coupling."""
+    together = _runs([piece for piece in pieces if piece.rabi and piece.decay])
+    if not together:
+        raise ApparatusFault(_not_prepared(pieces))
+    run = max(together, key=lambda run: run[-1].stop - run[0].start)
+    piece = run[-1]
+    if piece.detuning == 0.0:
+        raise ApparatusFault(
+            f"the detuning difference is 0 during the preparation ({_span(piece)}), where the pair "
+            "has no unique steady state: check the coil current on gradient.current"
+        )
+    if piece.rabi < 0.0:
+        raise ApparatusFault(
+            f"the RF power on drive.rf during the preparation ({_span(piece)}) is far beyond the "
+            "modulator's saturation, where its light fades again: lower the power in the table"
+        )
+    state = steady_state(
+        TwoEnsembles(truth.spin, piece.rabi, piece.detuning, collective_decay=piece.decay)
+    )
+    reached = _relaxation(piece, state)
+    if reached < LEAST_RELAXATION:
+        changed = (
+            f" (the last change of drive, coupling or current was at {_at(piece.start)})"
+            if len(run) > 1
+            else ""
+        )
+        needed = piece.duration * LEAST_RELAXATION / reached
+        raise ApparatusFault(
+            f"the preparation ({_span(piece)}) is too short{changed}: Gamma * t * Var(S1y + S2y) = "
+            f"2 pi * {piece.decay / TWO_PI:.4g} Hz * {_at(piece.duration)} * {state.variance:.4g} "
+            f"= {reached:.3g}, and {LEAST_RELAXATION:g} is needed to reach the dark state: hold "
+            f"at least {_at(needed)}, or raise the RF power on coupling.rf"
+        )
+    return piece, state
+
+
+def _relaxation(piece: Piece, state: SteadyState) -> float:
+    return piece.decay * piece.duration * state.variance
+
+
+def _runs(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Groups of pieces that follow each other without a gap."""
+    runs: list[list[Piece]] = []
+    for piece in pieces:
+        if runs and piece.start - runs[-1][-1].stop < TIME_GRID:
+            runs[-1].append(piece)
+        else:
+            runs.append([piece])
+    return runs
+
+
+def _check_decoupled(later: list[Piece]) -> None:
+    coupled = [piece for piece in later if piece.decay]
+    if sum(piece.duration for piece in coupled) <= HARMLESS:
+        return
+    driven = any(piece.rabi for piece in coupled)
+    raise ApparatusFault(
+        f"the cavity is coupled after the preparation ({_span(coupled[0])}"
+        f"{', with the drive on' if driven else ''}): the ensembles decay collectively while they "
+        "should keep their phase: close coupling.switch, and end the tone on coupling.rf, with the "
+        "preparation"
+    )
+
+
+def _pulse(later: list[Piece]) -> Piece | None:
+    """The one pulse after the preparation, if there is any."""
+    runs = _runs([piece for piece in later if piece.rabi])
+    if not runs:
+        return None
+    if len(runs) > 1:
+        listed = ", ".join(f"{_at(run[0].start)} to {_at(run[-1].stop)}" for run in runs)
+        raise ApparatusFault(
+            f"the drive reaches the atoms {len(runs)} times after the preparation ({listed}) and "
+            "before the last gate closes; one pulse can be answered for: check the windows on "
+            "drive.switch"
+        )
+    (pieces,) = runs
+    if len({(piece.drive_tone, piece.rabi, piece.detuning) for piece in pieces}) > 1:
+        changes = ", ".join(_at(piece.start) for piece in pieces[1:])
+        raise ApparatusFault(
+            f"the drive or the coil current changes inside the pulse ({_at(pieces[0].start)} to "
+            f"{_at(pieces[-1].stop)}) at {changes}: a pulse must be one constant tone on drive.rf "
+            "at one current on gradient.current"
+        )
+    return replace(pieces[0], stop=pieces[-1].stop)
+
+
+def _check_probes(timeline: Timeline, preparation: Piece, end: float) -> None:
+    for ensemble in (1, 2):
+        for one in either([timeline.get(f"probe.{ensemble}", ())]):
+            if one.start < end and one.stop > preparation.start:
+                raise ApparatusFault(
+                    f"probe light is on ensemble {ensemble} from {_at(one.start)} to "
+                    f"{_at(one.stop)}, before the pulse is over at {_at(end)}: it destroys the "
+                    f"state: check the window on probe.{ensemble}"
+                )
+
+
+def _not_prepared(pieces: list[Piece]) -> str:
+    drive = ", ".join(_span(run[0], run[-1]) for run in _runs([one for one in pieces if one.rabi]))
+    coupled = ", ".join(
+        _span(run[0], run[-1]) for run in _runs([one for one in pieces if one.decay])
+    )
+    return (
+        f"drive and coupling are never on together, so nothing was prepared: drive light "
+        f"{drive}; coupling light {coupled or 'never'}: check coupling.rf, coupling.switch and "
+        "drive.switch"
+    )
+
+
+def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
+    what = "pulse" if pulse else "preparation"
+    return (
+        f"the counter's gate opens at {_at(gate.start)}, before the {what} "
+        f"({_span(pulse or preparation)}) is over: counting there would measure the atoms "
+        "before their phase is turned into populations: move the gate on counter.gate, or check "
+        "which window is wired to it"
+    )
+
+
+def _span(first: Piece, last: Piece | None = None) -> str:
+    return f"{_at(first.start)} to {_at((last or first).stop)}"
+
+
+def _at(seconds: float) -> str:
+    """A time that a person can read: `12.05 ms`, `5 us`."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if abs(seconds) >= scale:
+            return f"{seconds / scale:.7g} {unit}"
+    return f"{seconds / 1e-9:.4g} ns"

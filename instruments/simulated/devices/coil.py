@@ -1,0 +1,81 @@
+"""The current in a coil behind a four-quadrant supply, in closed form.
+
+The coil is a first-order load, dI/dt = (V - R I)/L. In current mode the supply's
+loop asks for the voltage that brings the current to its set value with the time
+constant `loop_time`, cut to the compliance voltage: a large step slews, a
+small one settles exponentially.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Coil:
+    """Current through the coil since the last change of what the supply wants.
+
+    Attributes:
+        resistance: Ohm.
+        inductance: Henry.
+        loop_time: Time constant of the supply's current loop, seconds.
+        since: Time of the change on the clock.
+        current: Current at that time, ampere.
+        target: Ampere in current mode, volt in voltage mode.
+        mode: "current", "voltage", or "off" (no voltage, decay through the load).
+        limit: Compliance voltage (current mode).
+    """
+
+    resistance: float
+    inductance: float
+    loop_time: float
+    since: float = 0.0
+    current: float = 0.0
+    target: float = 0.0
+    mode: str = "off"
+    limit: float = 0.0
+
+    def at(self, time: float) -> float:
+        """The current at `time` (>= `since`), ampere."""
+        elapsed = max(time - self.since, 0.0)
+        rate = self.resistance / self.inductance
+        if self.mode != "current":
+            end = self.target / self.resistance if self.mode == "voltage" else 0.0
+            return end + (self.current - end) * math.exp(-rate * elapsed)
+        return self._regulated(elapsed, rate)
+
+    def _regulated(self, elapsed: float, rate: float) -> float:
+        sign = 1.0 if self.target >= self.current else -1.0
+        # the loop leaves the compliance limit where its wish equals the limit
+        release = self.target - (sign * self.limit - self.resistance * self.target) * (
+            self.loop_time / self.inductance
+        )
+        start, spent = self.current, 0.0
+        if sign * (release - self.current) > 0:
+            end = sign * self.limit / self.resistance
+            if sign * (end - release) <= 0:
+                return end + (self.current - end) * math.exp(-rate * elapsed)
+            spent = math.log((self.current - end) / (release - end)) / rate
+            if elapsed <= spent:
+                return end + (self.current - end) * math.exp(-rate * elapsed)
+            start = release
+        # in regulation the loop adds its own rate to that of the coil
+        decay = math.exp(-(rate + 1.0 / self.loop_time) * (elapsed - spent))
+        return self.target + (start - self.target) * decay
+
+    def want(self, time: float, target: float, mode: str, limit: float) -> None:
+        """From `time` on the supply wants something else."""
+        self.current = self.at(time)
+        self.since, self.target, self.mode, self.limit = time, target, mode, limit
+
+    def final(self) -> float:
+        """Where the current is going, ampere."""
+        return self.at(self.since + 1e6)
+
+    def voltage(self, time: float) -> float:
+        """Voltage across the coil at `time`."""
+        if self.mode != "current":
+            return self.target if self.mode == "voltage" else 0.0
+        pull = (self.target - self.at(time)) * self.inductance / self.loop_time
+        return max(-self.limit, min(self.limit, self.resistance * self.target + pull))

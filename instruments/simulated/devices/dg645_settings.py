@@ -1,0 +1,128 @@
+"""The plain settings of a DG645: names, ranges, reset values, how they are printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+COMMON_BITS = {"OPC": 1, "QYE": 4, "DDE": 8, "EXE": 16, "CME": 32, "PON": 128}
+
+RESET_LINKS = {channel: channel - 1 if channel % 2 else 0 for channel in range(2, 10)}
+"""A, C, E, G follow T0; B follows A, D follows C, and so on."""
+RESET_DELAYS = {channel: 10e-9 if channel % 2 else 0.0 for channel in range(2, 10)}
+
+_REAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(E[-+]?\d+)?")
+_INTEGER = re.compile(r"[-+]?\d+")
+
+
+class Refused(Exception):
+    """A command that ends in an error code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"error {code}")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that is only kept.
+
+    Attributes:
+        name: Mnemonic.
+        reset: Default.
+        low: Smallest value. high: Largest value.
+        indices: Outputs for which it exists; with `indexed` the first parameter.
+        whole: An integer.
+        decimals: Digits behind the point in the answer.
+        aborts: Writing it during a delay cycle aborts the cycle.
+    """
+
+    name: str
+    reset: float
+    low: float
+    high: float
+    indices: tuple[int, ...] = (0,)
+    indexed: bool = False
+    whole: bool = True
+    decimals: int = 0
+    aborts: bool = False
+
+    def parse(self, text: str) -> float:
+        """The value of a set command.
+
+        Raises:
+            Refused: 10 out of range, 118 or 120 no number.
+        """
+        value = float(integer(text)) if self.whole else real(text)
+        if not self.low <= value <= self.high:
+            raise Refused(10)
+        return value
+
+    def show(self, value: float) -> str:
+        """The answer to the question."""
+        return str(int(value)) if self.whole else f"{value:+.{self.decimals}f}"
+
+
+def integer(text: str) -> int:
+    """A whole number.
+
+    Raises:
+        Refused: 120 no integer.
+    """
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    value = real(text, 120)
+    if value != int(value):
+        raise Refused(120)
+    return int(value)
+
+
+def real(text: str, code: int = 118) -> float:
+    """A decimal number.
+
+    Raises:
+        Refused: 118 (or `code`) no number.
+    """
+    if not _REAL.fullmatch(text.upper()):
+        raise Refused(code)
+    return float(text)
+
+
+def channel_code(text: str) -> int:
+    """The code of a channel, 0 (T0) to 9 (H).
+
+    Raises:
+        Refused: 120 no integer, 10 out of range.
+    """
+    code = integer(text)
+    if not 0 <= code <= 9:
+        raise Refused(10)
+    return code
+
+
+_FRONT = (0, 1, 2, 3, 4)
+_LIST = (
+    Setting("TSRC", 5, 0, 6, aborts=True),
+    Setting("TRAT", 1000.0, 100e-6, 10e6, whole=False, decimals=6),
+    Setting("TLVL", 1.0, -3.5, 3.5, whole=False, decimals=2),
+    Setting("LAMP", 2.5, 0.5, 5.0, _FRONT, True, whole=False, decimals=2),
+    Setting("LOFF", 0.0, -2.0, 2.0, _FRONT, True, whole=False, decimals=2),
+    Setting("LPOL", 1, 0, 1, _FRONT, True),
+    Setting("BURM", 0, 0, 1, aborts=True),
+    Setting("BURC", 5, 1, 2**32 - 1, aborts=True),
+    Setting("BURP", 100e-6, 100e-9, 2000.0, whole=False, decimals=12, aborts=True),
+    Setting("BURD", 0.0, 0.0, 2000.0, whole=False, decimals=12, aborts=True),
+    Setting("BURT", 0, 0, 1, aborts=True),
+    Setting("ADVT", 0, 0, 1),
+    Setting("HOLD", 0.0, 0.0, 2000.0, whole=False, decimals=12, aborts=True),
+    Setting("PRES", 1, 1, 2**31 - 1, _FRONT, True),
+    Setting("PHAS", 0, 0, 2**31 - 1, _FRONT, True),
+    Setting("INHB", 1, 0, 5),
+    Setting("INSE", 0, 0, 255),
+    Setting("*ESE", 0, 0, 255),
+    Setting("*SRE", 0, 0, 255),
+    Setting("*PSC", 1, 0, 1),
+    Setting("SHDP", 1, 0, 1),
+)
+SETTINGS = {setting.name: setting for setting in _LIST}
+"""By mnemonic."""

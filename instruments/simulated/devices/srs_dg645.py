@@ -1,0 +1,441 @@
+"""SRS DG645 delay generator: the device that fires the shots.
+
+Its language is not SCPI: four letters, parameters behind commas, error codes
+in `LERR?`. Prescaling and the advanced trigger are kept but do not act;
+external edges come from `external_edge`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..lines import Stretch, either
+from ..links import Link
+from ..shots import Burst, Shot
+from .base import SimulatedDevice, logic
+from .dg645_settings import (
+    COMMON_BITS,
+    RESET_DELAYS,
+    RESET_LINKS,
+    SETTINGS,
+    Refused,
+    Setting,
+    channel_code,
+    integer,
+    real,
+)
+
+OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
+EDGES = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}
+DEPTH = 20
+TRIG, RATE, END_OF_DELAY, END_OF_BURST, INHIBIT, ABORT_DELAY = 1, 2, 4, 8, 16, 32
+RECOVERY = 25e-9
+SHORTEST_CYCLE = 100e-9
+RESOLUTION = 5e-12
+LONGEST = 2000.0
+FREE_RUN = 2**31
+_MESSAGE = re.compile(r"(\*?[A-Z]{3,4})\s*(\?)?\s*(.*)", re.DOTALL)
+
+
+class SRSDG645(SimulatedDevice):
+    """The delay generator: outputs T0, AB, CD, EF, GH; `EF|GH` is a rear OR output.
+
+    The rear outputs are TTL whatever the levels and polarities in front.
+    """
+
+    outputs = OUTPUTS
+    latency = (3.0e-3, 0.5e-3)
+    port = 5025
+    defaults: ClassVar[dict[str, Any]] = {
+        "idn": "Stanford Research Systems,DG645,s/n001013,ver1.00.10A",
+        "mac": "00:19:B3:00:00:01",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.errors: deque[int] = deque()
+        self.event_status = 128
+        self.instrument_status = 0
+        self.saved: dict[int, dict[str, Any]] = {}
+        self.owner: Link | None = None
+        self.endings: dict[int, bytes] = {}
+        self.burst: Burst | None = None
+        self.armed = False
+        self._reported: Burst | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.values: dict[tuple[str, int], float] = {
+            (name, index): setting.reset
+            for name, setting in SETTINGS.items()
+            for index in setting.indices
+        }
+        self.links = dict(RESET_LINKS)
+        self.delays = dict(RESET_DELAYS)
+
+    # -- messages -----------------------------------------------------------------------
+
+    def split(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Commands end with `;`, CR or LF; more than 255 bytes without an end are lost."""
+        *messages, rest = re.split(rb"[;\r\n]", data)
+        if len(rest) > 255:
+            self._error(30)
+            rest = b""
+        return [one.strip() for one in messages if one.strip()], rest
+
+    def ending(self, link: Link) -> bytes:
+        """CR LF, unless the session has chosen otherwise with XTRM."""
+        return self.endings.get(id(link), b"\r\n")
+
+    def closed(self, link: Link) -> None:
+        """A closed session gives up its lock."""
+        self.endings.pop(id(link), None)
+        if self.owner is link:
+            self.owner = None
+
+    def handle(self, message: str, link: Link) -> str | None:
+        """Obey one command."""
+        self._look()
+        match = _MESSAGE.fullmatch(message.upper())
+        try:
+            if match is None:
+                raise Refused(110)
+            name, question, rest = match[1], bool(match[2]), match[3].strip()
+            parameters = [one.strip() for one in rest.split(",")] if rest else []
+            return self._obey(name, question, parameters, link)
+        except Refused as refused:
+            self._error(refused.code)
+            return None
+
+    def _obey(self, name: str, question: bool, parameters: list[str], link: Link) -> str | None:
+        if "" in parameters:
+            raise Refused(114)
+        if not question and self.owner not in (None, link) and name not in ("*CLS",):
+            raise Refused(15)
+        if name in SETTINGS:
+            return self._setting(SETTINGS[name], question, parameters)
+        method = _QUESTIONS.get(name) if question else _COMMANDS.get(name)
+        if method is None:
+            known = name in _QUESTIONS or name in _COMMANDS
+            raise Refused((112 if question else 113) if known else 111)
+        return method(self, parameters, link)
+
+    def _setting(self, setting: Setting, question: bool, parameters: list[str]) -> str | None:
+        index = setting.indices[0]
+        if setting.indexed:
+            if not parameters:
+                raise Refused(116)
+            index = integer(parameters.pop(0))
+            if index not in setting.indices:
+                raise Refused(10)
+        if question:
+            _count(parameters, 0)
+            return setting.show(self.values[setting.name, index])
+        _count(parameters, 1)
+        value = setting.parse(parameters[0])
+        if setting.name in ("LAMP", "LOFF"):
+            other = self.values["LOFF" if setting.name == "LAMP" else "LAMP", index]
+            if value + other >= 6.0:
+                raise Refused(10)
+        self._abort_if(setting.aborts)
+        self.values[setting.name, index] = value
+        if setting.name in ("TSRC", "TRAT", "BURM"):
+            self._free_run()
+        return None
+
+    def _error(self, code: int) -> None:
+        if len(self.errors) >= DEPTH - 1:
+            code = 254
+        if len(self.errors) < DEPTH:
+            self.errors.append(code)
+        self.event_status |= COMMON_BITS["CME"] if 110 <= code < 170 else COMMON_BITS["EXE"]
+
+    def trip(self, kind: str, value: str | None, link: Link | None) -> None:
+        """`error_queue`: the error code `value`, or 40."""
+        if kind == "error_queue":
+            self._error(int(value or 40))
+
+    # -- delays -------------------------------------------------------------------------
+
+    def time_of(self, channel: int) -> float:
+        """Absolute delay of a channel after T0, resolved through its links, seconds."""
+        total = 0.0
+        while channel not in (0, 1):
+            total += self.delays[channel]
+            channel = self.links[channel]
+        return total + (self.cycle if channel == 1 else 0.0)
+
+    @property
+    def cycle(self) -> float:
+        """Length of a delay cycle: T0 is high until its end, seconds."""
+        longest = max(self.time_of(channel) for channel in range(2, 10))
+        return max(self.values["HOLD", 0], longest + RECOVERY, SHORTEST_CYCLE)
+
+    def _set_delay(self, parameters: list[str], link: Link) -> None:
+        _count(parameters, 3)
+        channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
+        self._relink(channel, reference, real(parameters[2]))
+
+    def _set_link(self, parameters: list[str], link: Link) -> None:
+        _count(parameters, 2)
+        channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
+        self._relink(channel, reference, self.delays.get(channel, 0.0))
+
+    def _relink(self, channel: int, reference: int, seconds: float) -> None:
+        if channel in (0, 1) or reference == 1:
+            raise Refused(13)
+        seconds = round(seconds / RESOLUTION) * RESOLUTION
+        ancestor = reference
+        while ancestor != 0:
+            if ancestor == channel:
+                raise Refused(13)
+            ancestor = self.links[ancestor]
+        links, delays = dict(self.links), dict(self.delays)
+        self.links[channel], self.delays[channel] = reference, seconds
+        if any(not -1e-13 <= self.time_of(one) <= LONGEST for one in range(2, 10)):
+            self.links, self.delays = links, delays
+            raise Refused(12)
+        changed = self.links, self.delays
+        self.links, self.delays = links, delays
+        self._abort_if(True)
+        self.links, self.delays = changed
+
+    def _get_delay(self, parameters: list[str], link: Link) -> str:
+        _count(parameters, 1)
+        channel = channel_code(parameters[0])
+        if channel == 0:
+            raise Refused(13)
+        if channel == 1:
+            return f"0,{self.cycle:+.12f}"
+        return f"{self.links[channel]},{self.delays[channel]:+.12f}"
+
+    def _get_link(self, parameters: list[str], link: Link) -> str:
+        _count(parameters, 1)
+        channel = channel_code(parameters[0])
+        if channel in (0, 1):
+            raise Refused(13)
+        return str(self.links[channel])
+
+    # -- triggers -----------------------------------------------------------------------
+
+    def busy(self) -> tuple[bool, bool]:
+        """Whether a delay cycle is running, and whether a burst is."""
+        burst, now = self.burst, self.now()
+        if burst is None or now >= burst.finish:
+            return False, False
+        since = now - burst.start
+        in_cycle = since >= 0 and since % burst.period < self.cycle
+        return in_cycle, bool(self.values["BURM", 0])
+
+    def _look(self) -> None:
+        """Set the flags of what has happened since the last message."""
+        burst = self.burst
+        if burst is None or self._reported is burst:
+            return
+        if self.now() >= burst.start + self.cycle:
+            self.instrument_status |= END_OF_DELAY
+        if self.now() >= burst.finish - 1e-12:
+            self._reported = burst
+            if self.values["BURM", 0]:
+                self.instrument_status |= END_OF_BURST
+
+    def _abort_if(self, aborts: bool) -> None:
+        if aborts and any(self.busy()) and self.burst is not None:
+            self.laboratory.abort(self.burst)
+            self._reported = self.burst
+            self.instrument_status |= ABORT_DELAY
+
+    def _trigger(self, parameters: list[str], link: Link) -> None:
+        source = self.values["TSRC", 0]
+        if source in (3, 4):
+            self.armed = True
+        elif source == 5:
+            self._fire()
+        else:
+            raise Refused(11)
+
+    def external_edge(self, rising: bool = True) -> None:
+        """An edge at the external trigger input, from another control system."""
+        with self.laboratory.lock:
+            self._look()
+            source = self.values["TSRC", 0]
+            wanted = (1, 3) if rising else (2, 4)
+            if source not in wanted or (source in (3, 4) and not self.armed):
+                return
+            self.armed = False
+            self._fire()
+
+    def _fire(self) -> None:
+        if any(self.busy()):
+            self.instrument_status |= RATE
+            return
+        count, period = 1, self.cycle
+        start = self.now()
+        if self.values["BURM", 0]:
+            count, period = int(self.values["BURC", 0]), self.values["BURP", 0]
+            start += self.values["BURD", 0]
+            if period < self.cycle:
+                # triggers that come during a cycle are lost
+                self.instrument_status |= RATE
+                skip = math.ceil(self.cycle / period)
+                count, period = math.ceil(count / skip), period * skip
+        self._launch(start, period, count)
+
+    def _launch(self, start: float, period: float, count: int) -> None:
+        burst = self.laboratory.fire(self.name, start, period, count)
+        if burst is not None:
+            self.burst = burst
+            self.instrument_status |= TRIG
+
+    def _free_run(self) -> None:
+        """Internal trigger: cycles follow each other until the source is changed."""
+        internal = self.values["TSRC", 0] == 0 and not self.values["BURM", 0]
+        if internal:
+            rate = self.values["TRAT", 0]
+            skip = math.ceil(self.cycle * rate)
+            if skip > 1:
+                self.instrument_status |= RATE
+            self._launch(self.now(), max(skip, 1) / rate, FREE_RUN)
+
+    # -- wires --------------------------------------------------------------------------
+
+    def _window(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
+        """When an output's pulse is there, whatever its levels."""
+        if shot.source != self.name:
+            return ()
+        if terminal == "T0":
+            first_only = self.values["BURM", 0] and self.values["BURT", 0]
+            start, stop = 0.0, 0.0 if first_only and shot.index else self.cycle
+        else:
+            start, stop = sorted(self.time_of(channel) for channel in EDGES[terminal])
+        stop = min(stop, shot.period)
+        return (Stretch(start, stop, True),) if stop > start else ()
+
+    def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
+        """What a TTL input sees of a front output."""
+        output = OUTPUTS.index(terminal)
+        low = self.values["LOFF", output]
+        high = low + self.values["LAMP", output]
+        inverted = self.values["LPOL", output] == 0
+        return logic(self._window(terminal, shot), shot.period, low, high, inverted)
+
+    def combined(self, terminals: tuple[str, ...], shot: Shot) -> tuple[Stretch, ...]:
+        """A rear OR output."""
+        return either([self._window(terminal, shot) for terminal in terminals])
+
+    def steady(self, shot: Shot) -> bool:
+        """All cycles are alike, but a T0 that comes only in the first."""
+        return shot.index > 0 or not self.values["BURT", 0]
+
+    # -- common commands ----------------------------------------------------------------
+
+    def _identity(self, parameters: list[str], link: Link) -> str:
+        return str(self.settings["idn"])
+
+    def _last_error(self, parameters: list[str], link: Link) -> str:
+        return str(self.errors.popleft() if self.errors else 0)
+
+    def _clear_status(self, parameters: list[str], link: Link) -> None:
+        self.errors.clear()
+        self.event_status = self.instrument_status = 0
+
+    def _take_events(self, parameters: list[str], link: Link) -> str:
+        status, self.event_status = self.event_status, 0
+        return str(status)
+
+    def _take_instrument_status(self, parameters: list[str], link: Link) -> str:
+        if parameters:
+            bit = integer(parameters[0])
+            value = self.instrument_status >> bit & 1
+            self.instrument_status &= ~(1 << bit)
+            return str(value)
+        status, self.instrument_status = self.instrument_status, 0
+        return str(status)
+
+    def _status_byte(self, parameters: list[str], link: Link) -> str:
+        cycle, burst = self.busy()
+        enabled = self.instrument_status & int(self.values["INSE", 0])
+        byte = bool(enabled) | 2 * cycle | 4 * burst | 16 * link.pending
+        byte |= 32 * bool(self.event_status & int(self.values["*ESE", 0]))
+        return str(byte | 64 * bool(byte & int(self.values["*SRE", 0])))
+
+    def _operation_complete(self, parameters: list[str], link: Link) -> None:
+        self.event_status |= COMMON_BITS["OPC"]
+
+    def _restore_defaults(self, parameters: list[str], link: Link) -> None:
+        self._abort_if(True)
+        self._reset()
+        self.armed = False
+
+    def _save(self, parameters: list[str], link: Link) -> None:
+        _count(parameters, 1)
+        slot = integer(parameters[0])
+        if not 1 <= slot <= 9:
+            raise Refused(10)
+        self.saved[slot] = {"values": dict(self.values), "links": dict(self.links),
+                            "delays": dict(self.delays)}  # fmt: skip
+
+    def _recall(self, parameters: list[str], link: Link) -> None:
+        _count(parameters, 1)
+        slot = integer(parameters[0])
+        if slot == 0:
+            self._restore_defaults(parameters, link)
+            return
+        if slot not in self.saved:
+            raise Refused(14)
+        self._abort_if(True)
+        for name, kept in self.saved[slot].items():
+            setattr(self, name, dict(kept))
+
+    def _lock(self, parameters: list[str], link: Link) -> str:
+        if self.owner in (None, link):
+            self.owner = link
+        return str(int(self.owner is link))
+
+    def _unlock(self, parameters: list[str], link: Link) -> str:
+        released = self.owner in (None, link)
+        if released:
+            self.owner = None
+        return str(int(released))
+
+    def _set_terminator(self, parameters: list[str], link: Link) -> None:
+        codes = [integer(one) for one in parameters]
+        if not 1 <= len(codes) <= 3 or any(not 0 <= one < 256 for one in codes):
+            raise Refused(10)
+        self.endings[id(link)] = bytes(code for code in codes if code)
+
+    def _mac_address(self, parameters: list[str], link: Link) -> str:
+        return str(self.settings["mac"])
+
+    def _display(self, parameters: list[str], link: Link) -> str:
+        return "11,2"
+
+    def _nothing(self, parameters: list[str], link: Link) -> None:
+        """Accepted; nothing that the simulation shows."""
+
+
+def _count(parameters: list[str], wanted: int) -> None:
+    if len(parameters) != wanted:
+        raise Refused(116 if len(parameters) < wanted else 115)
+
+
+_Method = Callable[[SRSDG645, list[str], Link], str | None]
+_D = SRSDG645
+_QUESTIONS: dict[str, _Method] = {
+    "*IDN": _D._identity, "LERR": _D._last_error, "*ESR": _D._take_events,
+    "INSR": _D._take_instrument_status, "*STB": _D._status_byte, "DLAY": _D._get_delay,
+    "LINK": _D._get_link, "LOCK": _D._lock, "UNLK": _D._unlock, "EMAC": _D._mac_address,
+    "DISP": _D._display, "*OPC": lambda device, parameters, link: "1",
+    "*TST": lambda device, parameters, link: "0", "*CAL": lambda device, parameters, link: "0",
+    "TIMB": lambda device, parameters, link: "0",
+}  # fmt: skip
+_COMMANDS: dict[str, _Method] = {
+    "*CLS": _D._clear_status, "*OPC": _D._operation_complete, "*RST": _D._restore_defaults,
+    "*SAV": _D._save, "*RCL": _D._recall, "*TRG": _D._trigger, "*WAI": _D._nothing,
+    "DLAY": _D._set_delay, "LINK": _D._set_link, "XTRM": _D._set_terminator,
+    "REMT": _D._nothing, "LCAL": _D._nothing, "DISP": _D._nothing, "IFRS": _D._nothing,
+}  # fmt: skip

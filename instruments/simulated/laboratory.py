@@ -146,8 +146,11 @@ class Laboratory:
         """A new session to whoever answers at `address`; None if nobody does."""
         with self.lock:
             device = self.addresses.get(address)
-            if device is None:
-                return None
+            return None if device is None else self.link_to(device, address, framed)
+
+    def link_to(self, device: SimulatedDevice, address: str, framed: bool) -> Link:
+        """A new session to a device, under the name `address`; it may be refused."""
+        with self.lock:
             link = Link(self, device, address, framed)
             if self.faults_on_purpose.strike(device.name, "<open>"):
                 link.refused = True

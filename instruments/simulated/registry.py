@@ -18,6 +18,7 @@ from pyvisa.rname import to_canonical_name
 
 from ..clock import Clock, RealClock, VirtualClock
 from ..errors import StationFileError
+from .apparatus import build_apparatus
 from .devices.base import SimulatedDevice
 from .devices.kepco_bop import KepcoBOP
 from .devices.keysight_53220a import Keysight53220A
@@ -27,7 +28,6 @@ from .devices.toptica_dlcpro import TopticaDLCpro
 from .faults import FaultRule
 from .laboratory import Laboratory
 from .laboratory_file import LaboratoryFile, load_laboratory
-from .two_ensemble_cavity import TwoEnsembleCavity
 
 DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "kepco_bop": KepcoBOP,
@@ -172,7 +172,7 @@ def furnish(laboratory: Laboratory, file: LaboratoryFile) -> None:
             for fault in file.faults
         ]
     )
-    laboratory.apparatus = TwoEnsembleCavity(file)
+    laboratory.apparatus = build_apparatus(file)
 
 
 def canonical(address: str) -> str:

@@ -93,7 +93,7 @@ class Burst:
 
     def times(self, first: int, stop: int) -> NDArray[np.float64]:
         """T0 of the shots [`first`, `stop`), seconds on the clock."""
-        return self.start + self.period * np.arange(first, stop)
+        return self.start + self.period * np.arange(first, stop, dtype=np.float64)
 
     def add(self, timeline: Timeline) -> None:
         """Freeze one more shot."""

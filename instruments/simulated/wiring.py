@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ..errors import StationFileError
 
@@ -21,11 +21,8 @@ PHOTONS = "photons"
 class Plugs(Protocol):
     """What the wiring asks of a device: the names of its terminals."""
 
-    @property
-    def outputs(self) -> tuple[str, ...]: ...
-
-    @property
-    def inputs(self) -> tuple[str, ...]: ...
+    outputs: ClassVar[tuple[str, ...]]
+    inputs: ClassVar[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

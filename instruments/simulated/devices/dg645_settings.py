@@ -7,10 +7,6 @@ from dataclasses import dataclass
 
 COMMON_BITS = {"OPC": 1, "QYE": 4, "DDE": 8, "EXE": 16, "CME": 32, "PON": 128}
 
-RESET_LINKS = {channel: channel - 1 if channel % 2 else 0 for channel in range(2, 10)}
-"""A, C, E, G follow T0; B follows A, D follows C, and so on."""
-RESET_DELAYS = {channel: 10e-9 if channel % 2 else 0.0 for channel in range(2, 10)}
-
 _REAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(E[-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?\d+")
 

@@ -8,6 +8,7 @@ The settings `resistance` and `inductance` are the coil's.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..lines import Stretch
@@ -35,7 +36,7 @@ class KepcoBOP(ScpiDevice):
     outputs = ("output",)
     latency = (30e-3, 2e-3)
     port = 5025
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "idn": "KEPCO,BOP36-28MG,A000001,3.05",
         "rated_current": 28.0,
         "rated_voltage": 36.0,
@@ -99,7 +100,7 @@ class KepcoBOP(ScpiDevice):
 
     def settled(self) -> bool:
         """The current has arrived."""
-        return abs(self.current() - self.coil.final()) < SETTLED * self.rated["CURR"]
+        return bool(abs(self.current() - self.coil.final()) < SETTLED * self.rated["CURR"])
 
     def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
         """The current at the start of the shot, taken as constant during it."""
@@ -109,7 +110,7 @@ class KepcoBOP(ScpiDevice):
     def steady(self, shot: Shot) -> bool:
         """The current stays as it is."""
         moving = abs(self.coil.at(shot.start) - self.coil.final())
-        return not self.steps and moving < SETTLED * self.rated["CURR"]
+        return bool(not self.steps and moving < SETTLED * self.rated["CURR"])
 
     def trip(self, kind: str, value: str | None, link: Link | None) -> None:
         """`coil_hot`: the interlock switches the output off."""

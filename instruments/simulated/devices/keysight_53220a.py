@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +58,7 @@ class Keysight53220A(ScpiDevice):
     latency = (4e-3, 1e-3)
     port = 5025
     no_error = '+0,"No error"'
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "idn": "AGILENT TECHNOLOGIES,53220A,MY00000001,1.00-1.00-01-1",
         "pulse_amplitude": 2.5,
     }
@@ -344,12 +345,12 @@ class Keysight53220A(ScpiDevice):
     def _get_format(self, call: Call) -> str:
         return "ASC,15" if self.form == "ASC" else "REAL,64"
 
-    def _formatted(self, readings: list[int]) -> bytes:
+    def _formatted(self, readings: Sequence[float]) -> bytes:
         if self.form == "ASC":
-            return ",".join(_real(one) for one in readings or [NO_DATA]).encode()
+            return ",".join(_real(one) for one in (readings or [NO_DATA])).encode()
         return b"#0" + self._binary(readings)
 
-    def _binary(self, readings: list[int]) -> bytes:
+    def _binary(self, readings: Sequence[float]) -> bytes:
         order = ">f8" if self.value("FORMat:BORDer") == "NORM" else "<f8"
         return np.array(readings, dtype=order).tobytes()
 

@@ -7,7 +7,7 @@ refused with ``ERR``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..lines import Stretch
@@ -37,7 +37,7 @@ class MOGLabsXRF(SimulatedDevice):
     inputs = ("SEQ1", "SEQ2")
     latency = (1.0e-3, 0.3e-3)
     port = 7802
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "info": "MOGLabs XRF421 agile RF synthesizer, serial A00001",
         "version": "UNIT: XRF421 v1.12.2, FPGA: 1.4, serial: A00001",
         "limit_dbm": 30.0,
@@ -156,7 +156,7 @@ class MOGLabsXRF(SimulatedDevice):
             shown.append(f"CH{number} SIG: {signal}, POW: {power}")
         return "; ".join(shown)
 
-    def frequency_of(self, fields: list[str]) -> str:
+    def _frequency(self, fields: list[str]) -> str:
         channel = self._channel(fields)
         if len(fields) == 1:
             return shown_frequency(channel.words)
@@ -166,7 +166,7 @@ class MOGLabsXRF(SimulatedDevice):
         channel.words = Words(frequency_of(fields[1]), old.amplitude, old.phase)
         return f"OK: CH{fields[0]} freq now {shown_frequency(channel.words)}"
 
-    def amplitude_of(self, fields: list[str]) -> str:
+    def _power(self, fields: list[str]) -> str:
         channel = self._channel(fields)
         if len(fields) == 1:
             return shown_power(channel.words)
@@ -174,7 +174,7 @@ class MOGLabsXRF(SimulatedDevice):
         channel.words = Words(old.frequency, amplitude_of(fields[1], channel.limit_dbm), old.phase)
         return f"OK: CH{fields[0]} power now {shown_power(channel.words)}"
 
-    def phase_of(self, fields: list[str]) -> str:
+    def _phase(self, fields: list[str]) -> str:
         channel = self._channel(fields)
         if len(fields) == 1:
             return shown_phase(channel.words)

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..lines import Stretch, either
 from ..links import Link
 from ..shots import Burst, Shot
 from .base import SimulatedDevice, logic
+from .dg645_delays import Delays
 from .dg645_settings import (
     COMMON_BITS,
-    RESET_DELAYS,
-    RESET_LINKS,
     SETTINGS,
     Refused,
     Setting,
@@ -35,8 +34,6 @@ DEPTH = 20
 TRIG, RATE, END_OF_DELAY, END_OF_BURST, INHIBIT, ABORT_DELAY = 1, 2, 4, 8, 16, 32
 RECOVERY = 25e-9
 SHORTEST_CYCLE = 100e-9
-RESOLUTION = 5e-12
-LONGEST = 2000.0
 FREE_RUN = 2**31
 _MESSAGE = re.compile(r"(\*?[A-Z]{3,4})\s*(\?)?\s*(.*)", re.DOTALL)
 
@@ -50,9 +47,8 @@ class SRSDG645(SimulatedDevice):
     outputs = OUTPUTS
     latency = (3.0e-3, 0.5e-3)
     port = 5025
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "idn": "Stanford Research Systems,DG645,s/n001013,ver1.00.10A",
-        "mac": "00:19:B3:00:00:01",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,7 +56,7 @@ class SRSDG645(SimulatedDevice):
         self.errors: deque[int] = deque()
         self.event_status = 128
         self.instrument_status = 0
-        self.saved: dict[int, dict[str, Any]] = {}
+        self.saved: dict[int, tuple[dict[tuple[str, int], float], Delays]] = {}
         self.owner: Link | None = None
         self.endings: dict[int, bytes] = {}
         self.burst: Burst | None = None
@@ -74,8 +70,7 @@ class SRSDG645(SimulatedDevice):
             for name, setting in SETTINGS.items()
             for index in setting.indices
         }
-        self.links = dict(RESET_LINKS)
-        self.delays = dict(RESET_DELAYS)
+        self.delays = Delays()
 
     # -- messages -----------------------------------------------------------------------
 
@@ -161,48 +156,24 @@ class SRSDG645(SimulatedDevice):
 
     # -- delays -------------------------------------------------------------------------
 
-    def time_of(self, channel: int) -> float:
-        """Absolute delay of a channel after T0, resolved through its links, seconds."""
-        total = 0.0
-        while channel not in (0, 1):
-            total += self.delays[channel]
-            channel = self.links[channel]
-        return total + (self.cycle if channel == 1 else 0.0)
-
     @property
     def cycle(self) -> float:
         """Length of a delay cycle: T0 is high until its end, seconds."""
-        longest = max(self.time_of(channel) for channel in range(2, 10))
-        return max(self.values["HOLD", 0], longest + RECOVERY, SHORTEST_CYCLE)
+        return max(self.values["HOLD", 0], self.delays.longest() + RECOVERY, SHORTEST_CYCLE)
 
     def _set_delay(self, parameters: list[str], link: Link) -> None:
         _count(parameters, 3)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
-        self._relink(channel, reference, real(parameters[2]))
+        changed = self.delays.relinked(channel, reference, real(parameters[2]))
+        self._abort_if(True)
+        self.delays = changed
 
     def _set_link(self, parameters: list[str], link: Link) -> None:
         _count(parameters, 2)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
-        self._relink(channel, reference, self.delays.get(channel, 0.0))
-
-    def _relink(self, channel: int, reference: int, seconds: float) -> None:
-        if channel in (0, 1) or reference == 1:
-            raise Refused(13)
-        seconds = round(seconds / RESOLUTION) * RESOLUTION
-        ancestor = reference
-        while ancestor != 0:
-            if ancestor == channel:
-                raise Refused(13)
-            ancestor = self.links[ancestor]
-        links, delays = dict(self.links), dict(self.delays)
-        self.links[channel], self.delays[channel] = reference, seconds
-        if any(not -1e-13 <= self.time_of(one) <= LONGEST for one in range(2, 10)):
-            self.links, self.delays = links, delays
-            raise Refused(12)
-        changed = self.links, self.delays
-        self.links, self.delays = links, delays
+        changed = self.delays.relinked(channel, reference, self.delays.after.get(channel, 0.0))
         self._abort_if(True)
-        self.links, self.delays = changed
+        self.delays = changed
 
     def _get_delay(self, parameters: list[str], link: Link) -> str:
         _count(parameters, 1)
@@ -211,14 +182,14 @@ class SRSDG645(SimulatedDevice):
             raise Refused(13)
         if channel == 1:
             return f"0,{self.cycle:+.12f}"
-        return f"{self.links[channel]},{self.delays[channel]:+.12f}"
+        return f"{self.delays.links[channel]},{self.delays.after[channel]:+.12f}"
 
     def _get_link(self, parameters: list[str], link: Link) -> str:
         _count(parameters, 1)
         channel = channel_code(parameters[0])
         if channel in (0, 1):
             raise Refused(13)
-        return str(self.links[channel])
+        return str(self.delays.links[channel])
 
     # -- triggers -----------------------------------------------------------------------
 
@@ -311,7 +282,7 @@ class SRSDG645(SimulatedDevice):
             first_only = self.values["BURM", 0] and self.values["BURT", 0]
             start, stop = 0.0, 0.0 if first_only and shot.index else self.cycle
         else:
-            start, stop = sorted(self.time_of(channel) for channel in EDGES[terminal])
+            start, stop = sorted(self.delays.time_of(channel) for channel in EDGES[terminal])
         stop = min(stop, shot.period)
         return (Stretch(start, stop, True),) if stop > start else ()
 
@@ -376,8 +347,7 @@ class SRSDG645(SimulatedDevice):
         slot = integer(parameters[0])
         if not 1 <= slot <= 9:
             raise Refused(10)
-        self.saved[slot] = {"values": dict(self.values), "links": dict(self.links),
-                            "delays": dict(self.delays)}  # fmt: skip
+        self.saved[slot] = dict(self.values), self.delays
 
     def _recall(self, parameters: list[str], link: Link) -> None:
         _count(parameters, 1)
@@ -388,8 +358,8 @@ class SRSDG645(SimulatedDevice):
         if slot not in self.saved:
             raise Refused(14)
         self._abort_if(True)
-        for name, kept in self.saved[slot].items():
-            setattr(self, name, dict(kept))
+        values, self.delays = self.saved[slot]
+        self.values = dict(values)
 
     def _lock(self, parameters: list[str], link: Link) -> str:
         if self.owner in (None, link):
@@ -408,12 +378,6 @@ class SRSDG645(SimulatedDevice):
             raise Refused(10)
         self.endings[id(link)] = bytes(code for code in codes if code)
 
-    def _mac_address(self, parameters: list[str], link: Link) -> str:
-        return str(self.settings["mac"])
-
-    def _display(self, parameters: list[str], link: Link) -> str:
-        return "11,2"
-
     def _nothing(self, parameters: list[str], link: Link) -> None:
         """Accepted; nothing that the simulation shows."""
 
@@ -424,14 +388,19 @@ def _count(parameters: list[str], wanted: int) -> None:
 
 
 _Method = Callable[[SRSDG645, list[str], Link], str | None]
+
+
+def _says(text: str) -> _Method:
+    return lambda device, parameters, link: text
+
+
 _D = SRSDG645
 _QUESTIONS: dict[str, _Method] = {
     "*IDN": _D._identity, "LERR": _D._last_error, "*ESR": _D._take_events,
     "INSR": _D._take_instrument_status, "*STB": _D._status_byte, "DLAY": _D._get_delay,
-    "LINK": _D._get_link, "LOCK": _D._lock, "UNLK": _D._unlock, "EMAC": _D._mac_address,
-    "DISP": _D._display, "*OPC": lambda device, parameters, link: "1",
-    "*TST": lambda device, parameters, link: "0", "*CAL": lambda device, parameters, link: "0",
-    "TIMB": lambda device, parameters, link: "0",
+    "LINK": _D._get_link, "LOCK": _D._lock, "UNLK": _D._unlock,
+    "EMAC": _says("00:19:B3:00:00:01"), "DISP": _says("11,2"), "TIMB": _says("0"),
+    "*OPC": _says("1"), "*TST": _says("0"), "*CAL": _says("0"),
 }  # fmt: skip
 _COMMANDS: dict[str, _Method] = {
     "*CLS": _D._clear_status, "*OPC": _D._operation_complete, "*RST": _D._restore_defaults,

@@ -8,7 +8,7 @@ has lost the laser stays lost until it is switched off and on again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..lines import LightState, Stretch
@@ -34,7 +34,7 @@ class TopticaDLCpro(SimulatedDevice):
     outputs = ("laser1",)
     latency = (2e-3, 1e-3)
     port = 1998
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "serial": "DLC PRO_000001",
         "label": "drive laser",
         "wavelength": 689.4,
@@ -94,7 +94,7 @@ class TopticaDLCpro(SimulatedDevice):
     def power(self) -> float:
         """Optical power, watt."""
         above = self._current() - self.settings["threshold_current"]
-        return max(0.0, above * self.settings["slope"])
+        return float(max(0.0, above * self.settings["slope"]))
 
     def lock_state(self) -> str:
         """The lock in the unit's words."""

@@ -107,7 +107,7 @@ def _comb(
     """Nuisances worth a scan, with the prior's price of each.
 
     Where single atoms are resolved the likelihood in the gain is a comb: a gain that moves
-    every peak by one atom fits nearly as well. Offsets within two prior standard
+    every peak by one atom fits nearly as well. Offsets within four prior standard
     deviations are tried on some of the shots and the best three kept.
     """
     centre = beliefs.centre
@@ -116,7 +116,7 @@ def _comb(
     tooth_gain, tooth_background = 0.2 / beliefs.atoms, 0.2 * beliefs.gain
     if beliefs.counting_noise >= _COMB_BELOW or not likelihood.resolves_atoms:
         return [(centre, 0.0)]
-    gains = _offsets(gain_std, tooth_gain, 60)
+    gains = _offsets(gain_std, tooth_gain, 80)
     backgrounds = _offsets(background_std, tooth_background, 3)
     subset = slice(None, None, max(1, shots // _COMB_SHOTS))
     coarse = phases[:: max(1, len(phases) // 80)] if len(phases) > 200 else phases
@@ -132,11 +132,11 @@ def _comb(
 
 
 def _offsets(std: float, tooth: float, most: int) -> Array:
-    """Offsets within two and a half standard deviations, a fraction of a tooth apart."""
-    steps = min(most, math.floor(2.5 * std / tooth))
+    """Offsets within four standard deviations, a fraction of a tooth apart."""
+    steps = min(most, math.floor(4.0 * std / tooth))
     if steps == 0:
         return np.zeros(1)
-    return np.linspace(-2.5 * std, 2.5 * std, 2 * steps + 1)
+    return np.linspace(-4.0 * std, 4.0 * std, 2 * steps + 1)
 
 
 def _square(offset: float, std: float) -> float:

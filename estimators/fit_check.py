@@ -4,8 +4,9 @@ Counts of the two ports are sorted into rectangles; the residuals of fitted cell
 the covariance 1 - sqrt(p) sqrt(p)^T - B V B^T (B: slopes of the expected numbers over their
 root, V: covariance of the fitted parameters), because the fit used the counts themselves
 and not the cells. The quadratic form with the inverse of that matrix is chi-square
-distributed (Rao and Robson's form). The prior enters as one more observation each, so that
-a calibration which the data contradict shows as well.
+distributed (Rao and Robson's form). The prior enters as one more observation each; the part
+of the form that tests the calibrations is independent of the rest and has few degrees of
+freedom, so it is judged on its own and the smaller of the two p-values is corrected.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 
 FEWEST_SHOTS = 40
 _LEAST_EXPECTED = 5.0
+_TEST = "chi-square of counts in cells and of the calibrations, corrected for fitted parameters"
 _FITTED = 0.95  # share of information in the cells above which a direction tests nothing
 
 
@@ -57,20 +59,36 @@ def check_fit(
     if grouped is None:
         return None
     probability, number, gradient = grouped
-    root = np.sqrt(shots * probability)
-    residual = (number - shots * probability) / root
-    columns = [0, *range(1, x.size - 1)]
-    design = shots * gradient.T / root[:, None]
-    residual = np.concatenate([residual, -x[1:-1]])
-    design = np.vstack([design, np.eye(x.size - 1)[1:]])
+    columns = list(range(x.size - 1))
     free = optimum.free[columns]
     information = optimum.point.information[np.ix_(columns, columns)]
-    statistic, used = _quadratic_form(residual, design[:, free], information[np.ix_(free, free)])
-    degrees = residual.size - 1 - used
+    root = np.sqrt(shots * probability)
+    residual = np.concatenate([(number - shots * probability) / root, -x[1:-1]])
+    design = np.vstack([shots * gradient.T / root[:, None], np.eye(x.size - 1)[1:]])[:, free]
+    joint, used = _quadratic_form(residual, design, information[np.ix_(free, free)])
+    pull, pull_degrees = _calibration_pull(x[1:-1], optimum.covariance[1:-1, 1:-1])
+    degrees = residual.size - 1 - used - pull_degrees
     if degrees < 1:
         return None
-    text = "chi-square of counts in cells and of the calibrations, corrected for fitted parameters"
-    return GoodnessOfFit(statistic, float(chi2.sf(statistic, degrees)), degrees, text)
+    statistic = max(joint - pull, 0.0)
+    p_values = [float(chi2.sf(statistic, degrees))]
+    if pull_degrees:
+        p_values.append(float(chi2.sf(pull, pull_degrees)))
+    least = min(p_values)
+    p_value = 1.0 - (1.0 - least) ** len(p_values) if least > 1e-8 else len(p_values) * least
+    return GoodnessOfFit(statistic + pull, p_value, degrees + pull_degrees, _TEST)
+
+
+def _calibration_pull(z: Array, covariance: Array) -> tuple[float, int]:
+    """How far the counts pull the nuisances from their calibrations: chi-square and its degrees.
+
+    Before the measurement the pulls z have the covariance 1 - V; directions that the counts
+    do not determine (V near 1) test nothing.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    tested = values < _FITTED
+    amounts = vectors.T @ z
+    return float(np.sum(amounts[tested] ** 2 / (1.0 - values[tested]))), int(tested.sum())
 
 
 def _edges(counts: Array, shots: int, beliefs: EllipseBeliefs) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 
 _ENOUGH = 1e-9  # stop when the step would raise the objective by less than half of this
 _LEAST_DAMPING = 1e-6
+_NEAR = 0.5  # promised improvement below which secant updates take over
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +63,9 @@ class Optimum:
 
 
 def maximise(
-    objective: Objective, start: Array, *, iterations: int = 60, hold: int | None = None
+    objective: Objective, start: Array, *, iterations: int = 150, hold: int | None = None
 ) -> Optimum:
-    """Levenberg-damped scoring from `start`.
+    """Levenberg-damped scoring from `start`, with secant updates of the curvature at the end.
 
     Args:
         objective: what to maximise.
@@ -75,24 +76,34 @@ def maximise(
     point = objective.evaluate(np.clip(start, objective.lower, objective.upper))
     damping, used, converged = 1e-4, 1, False
     free = _free(objective, point, hold)
+    curvature = point.information
     while used < iterations:
-        free = _free(objective, point, hold)
-        step = _step(point, free, damping)
+        now_free = _free(objective, point, hold)
+        if (now_free != free).any():
+            free, curvature = now_free, point.information
+        step = _step(point.gradient, curvature, free, damping)
         trial_x = np.clip(point.x + step, objective.lower, objective.upper)
         moved = trial_x - point.x
-        promised = float(point.gradient @ moved) - 0.5 * float(moved @ point.information @ moved)
+        promised = float(point.gradient @ moved) - 0.5 * float(moved @ curvature @ moved)
         if promised < 0.5 * _ENOUGH and damping < 1.0:
             converged = True
             break
         trial = objective.evaluate(trial_x)
         used += 1
         if trial.value > point.value:
+            kept = (trial.value - point.value) / promised
+            near = promised < _NEAR
+            curvature = _secant(curvature, point, trial) if near else trial.information
             point = trial
-            damping = max(_LEAST_DAMPING, 0.1 * damping)
+            if kept > 0.5:
+                damping = max(_LEAST_DAMPING, 0.1 * damping)
+            elif kept < 0.25:
+                damping = max(4.0 * damping, 0.1)
         elif promised < 1e-7 and trial.value > point.value - 1e-7:
             converged = True  # rounding of the sum over shots is all that is left
             break
         else:
+            curvature = point.information
             damping = max(10.0 * damping, 1e-3)
             if damping > 1e9:
                 break
@@ -171,14 +182,26 @@ def _free(objective: Objective, point: Point, hold: int | None) -> NDArray[np.bo
     return free
 
 
-def _step(point: Point, free: NDArray[np.bool_], damping: float) -> Array:
-    step = np.zeros_like(point.x)
+def _secant(curvature: Array, old: Point, new: Point) -> Array:
+    """BFGS update: outer products miss part of the curvature, and alone converge slowly."""
+    moved, turned = new.x - old.x, old.gradient - new.gradient
+    along = float(moved @ turned)
+    image = curvature @ moved
+    squared = float(moved @ image)
+    if along < 0.2 * squared or squared <= 0.0:
+        return new.information
+    updated: Array = curvature - np.outer(image, image) / squared + np.outer(turned, turned) / along
+    return updated
+
+
+def _step(gradient: Array, information: Array, free: NDArray[np.bool_], damping: float) -> Array:
+    step = np.zeros_like(gradient)
     if not free.any():
         return step
-    block = point.information[np.ix_(free, free)]
+    block = information[np.ix_(free, free)]
     scale = np.sqrt(np.maximum(np.diag(block), 1e-9))
     scaled = block / np.outer(scale, scale) + (damping + 1e-10) * np.eye(int(free.sum()))
-    step[free] = np.linalg.solve(scaled, point.gradient[free] / scale) / scale
+    step[free] = np.linalg.solve(scaled, gradient[free] / scale) / scale
     return step
 
 
@@ -187,7 +210,7 @@ def _profile(objective: Objective, guess: Array, index: int, top: float) -> tupl
     point = objective.evaluate(np.clip(guess, objective.lower, objective.upper))
     for _ in range(6):
         free = _free(objective, point, index)
-        step = _step(point, free, 1e-6)
+        step = _step(point.gradient, point.information, free, 1e-6)
         promised = 0.5 * float(point.gradient @ step)
         if promised < 0.02:  # the rest of the way is quadratic
             return point, top - point.value - promised

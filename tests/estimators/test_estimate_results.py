@@ -1,0 +1,100 @@
+"""Result types: what is printed, what goes to JSON, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cavitylab.estimators import Estimate, GoodnessOfFit, Quantity
+
+
+def _estimate(check: GoodnessOfFit | None, **diagnostics: object) -> Estimate:
+    phase = Quantity(0.40128, 0.00094, (0.3994, 0.4031), 0.95, "rad")
+    return Estimate(
+        estimator="ellipse_phase (exact_table)",
+        shots=2000,
+        quantities={"phase": phase},
+        names=("phase",),
+        covariance=np.array([[0.00094**2]]),
+        goodness_of_fit=check,
+        diagnostics={"flags": (), **diagnostics},
+        assumptions=("uniform common phase",),
+        identifiable=(0.0, np.pi / 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "std", "text"),
+    [
+        (0.40128, 0.00094, "0.4013(9) rad"),
+        (0.40128, 0.00096, "0.401(1) rad"),
+        (-0.002, 0.013, "-0.00(1) rad"),
+        (101.3, 3.2, "101.3 +- 3.2 rad"),
+        (0.5, 0.0, "0.5 rad"),
+    ],
+)
+def test_quantity_prints_its_uncertainty_in_the_last_digit(
+    value: float, std: float, text: str
+) -> None:
+    """A number is printed to the digit that its standard deviation allows."""
+    assert str(Quantity(value, std, (value - std, value + std), 0.68, "rad")) == text
+
+
+def test_estimate_prints_one_line_per_quantity_and_its_warnings() -> None:
+    """The printed estimate has each number, the p-value and the flags."""
+    text = str(_estimate(GoodnessOfFit(3.0, 0.3, 4), flags=("near a fold",)))
+    assert text.splitlines() == [
+        "phase = 0.4013(9) rad",
+        "goodness of fit: p = 0.3",
+        "note: near a fold",
+    ]
+
+
+def test_json_form_is_strict_and_complete() -> None:
+    """The JSON form has the documented keys; what is not finite becomes null."""
+    estimate = _estimate(GoodnessOfFit(12.5, 0.3, 9), drift=float("nan"), starts=np.int64(3))
+    form = json.loads(json.dumps(estimate.to_json(), allow_nan=False))
+    assert form == {
+        "estimator": "ellipse_phase (exact_table)",
+        "shots": 2000,
+        "estimates": {
+            "phase": {
+                "value": 0.40128,
+                "std": 0.00094,
+                "interval": [0.3994, 0.4031],
+                "level": 0.95,
+                "unit": "rad",
+            }
+        },
+        "goodness_of_fit": {"statistic": 12.5, "p_value": 0.3},
+        "diagnostics": {"flags": [], "drift": None, "starts": 3},
+    }
+
+
+def test_json_form_without_a_check_has_nulls() -> None:
+    """Too few shots for a check: the keys are there, with null."""
+    assert _estimate(None).to_json()["goodness_of_fit"] == {"statistic": None, "p_value": None}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"value": float("nan")},
+        {"std": -1.0},
+        {"interval": (1.0, 0.0)},
+        {"level": 1.0},
+    ],
+)
+def test_impossible_quantities_are_refused(numbers: dict[str, object]) -> None:
+    """No NaN, negative std, reversed interval or certainty leaves an estimator."""
+    fields = {"value": 0.5, "std": 0.1, "interval": (0.0, 1.0), "level": 0.95, "unit": ""}
+    with pytest.raises(ValueError, match="must"):
+        Quantity(**{**fields, **numbers})  # type: ignore[arg-type]
+
+
+def test_a_missing_quantity_is_named_with_those_there_are() -> None:
+    """Looking up a name that does not exist lists the names that do."""
+    with pytest.raises(KeyError, match="it has phase"):
+        _estimate(None)["contrast"]

@@ -15,7 +15,7 @@ import pyvisa
 
 from .errors import CavityLabError, StationFileError
 
-__all__ = ["reveal", "visa_library"]
+__all__ = ["apparatus_faults", "reveal", "visa_library"]
 
 
 def visa_library(laboratory: Path, seed: int | None, options: Mapping[str, str]) -> str:
@@ -48,3 +48,10 @@ def reveal(visalib: str) -> dict[str, Any]:
     if answer is None:
         raise CavityLabError(f"The VISA library {visalib} has no laboratory to reveal")
     return dict(answer())
+
+
+def apparatus_faults(visalib: str) -> tuple[str, ...]:
+    """Why the laboratory behind `visalib` left readings out: what its physics has no answer for."""
+    library = pyvisa.ResourceManager(visalib).visalib
+    answer = getattr(library, "apparatus_faults", None)
+    return () if answer is None else tuple(answer())

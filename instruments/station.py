@@ -28,7 +28,7 @@ from .calibration import Calibration
 from .clock import Clock, RealClock
 from .errors import CavityLabError, InstrumentError, LinkError
 from .journal import Journal, Message
-from .rehearsal import reveal, visa_library
+from .rehearsal import apparatus_faults, reveal, visa_library
 from .roles.base import Health, Role, SafeResult
 from .shipped import find_file
 from .snapshots import strict_json
@@ -226,6 +226,12 @@ class Station:
         if not self._closed:
             self._truth = reveal(self._visalib)
         return self._truth
+
+    def apparatus_faults(self) -> tuple[str, ...]:
+        """Why a rehearsal left readings out, in sentences; empty on hardware."""
+        if self._visalib is None or self._closed:
+            return ()
+        return apparatus_faults(self._visalib)
 
     # ---- leaving ---------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ def _origins(provenance: Mapping[str, Any], run_id: str, started: datetime) -> d
     own = {
         "run_id": run_id,
         "started": started.isoformat(),
-        "git": origin.git_state(),
+        "git": origin.running_code(),
         "versions": origin.versions(),
         "host": origin.host(),
         "operator": origin.operator(),

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _PACKAGES = ("cavitylab", "numpy", "scipy", "xarray", "zarr", "qcodes", "pyvisa")
 _PACKAGE_DIRECTORY = Path(__file__).resolve().parents[2]
 _GIT_SECONDS = 10.0
+
+
+@functools.cache
+def running_code() -> Mapping[str, Any]:
+    """Git state of this package, looked up once: later edits are not what is running."""
+    return MappingProxyType(git_state())
 
 
 def git_state(directory: Path | None = None) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class RootFirst(Publisher):
 
 def test_no_power_cut_loses_or_garbles_a_row(tmp_path, known):
     """Cut anywhere, the store opens, shows only right rows, and recovers them all."""
-    _campaign(tmp_path, known, Publisher, cuts=25)
+    _campaign(tmp_path, known, Publisher, cuts=15)
 
 
 @pytest.mark.slow

@@ -1,0 +1,126 @@
+"""A small laboratory of doubles for the engine: roles that write down what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cavitylab.instruments.calibration import Calibration
+from cavitylab.instruments.clock import VirtualClock
+from cavitylab.instruments.roles.base import Health, SafeResult
+from cavitylab.models import ellipse, two_ensembles
+
+CALIBRATIONS = Path(__file__).parents[2] / "station_configs" / "calibrations"
+SETTINGS: dict[str, Any] = {"shots": 200, "block": 50}
+PHASE = 0.17
+
+
+class DoubleRole:
+    """Any role: every call becomes a line in the diary; a line may be told to fail or to act."""
+
+    def __init__(self, name: str, laboratory: DoubleStation) -> None:
+        self.name = name
+        self._laboratory = laboratory
+
+    def _do(self, action: str, *values: object) -> None:
+        self._laboratory.did(f"{self.name}.{action}", *values)
+
+    def set(self, parameter: str, value: float) -> None:
+        self._do("set", parameter, value)
+
+    def compile(self, *parts: object) -> tuple[object, ...]:
+        self._laboratory.compiled[self.name] = parts
+        return parts
+
+    def upload(self, program: object) -> None:
+        self._do("upload", program)
+
+    def arm(self) -> None:
+        self._do("arm")
+
+    def fire(self) -> None:
+        self._do("fire")
+
+    def wait_done(self) -> None:
+        self._do("wait_done")
+
+    def check(self) -> None:
+        self._do("check")
+
+    def read(self) -> np.ndarray:
+        self._do("read")
+        return self._laboratory.counts()
+
+    def safe(self) -> SafeResult:
+        self._do("safe")
+        return SafeResult(self.name, True, "safe")
+
+
+class DoubleStation:
+    """Speaks the station's language; the counts are drawn from the exact outcome probabilities."""
+
+    rehearsal = True
+    hash = "0" * 64
+
+    def __init__(self, seed: int = 1) -> None:
+        self.clock = VirtualClock()
+        self.diary: list[str] = []
+        self.compiled: dict[str, tuple[Any, ...]] = {}
+        self.hooks: dict[str, Callable[[], None]] = {}
+        self.trouble = ""
+        self.faults: list[str] = []
+        self.safe_results: list[SafeResult] = []
+        self.roles = {
+            name: DoubleRole(name, self)
+            for name in ("drive", "coupling", "gradient", "laser", "timing", "detector")
+        }
+        files = {"drive": "drive_aom", "gradient": "gradient_coil", "detector": "detector"}
+        self.calibrations = {
+            role: Calibration.load(CALIBRATIONS / f"{file}.yaml") for role, file in files.items()
+        }
+        self._rng = np.random.default_rng(seed)
+        state = two_ensembles.steady_state(two_ensembles.TwoEnsembles(50, 1.0, 0.1))
+        readout = ellipse.EllipseReadout(50, len(state.weights) - 1)
+        self._table = readout.distribution(state.weights, PHASE)
+
+    def did(self, action: str, *values: object) -> None:
+        self.diary.append(action)
+        hook = self.hooks.get(action)
+        if hook is not None:
+            hook()
+
+    def count(self, action: str) -> int:
+        """How often an action was done."""
+        return self.diary.count(action)
+
+    def counts(self) -> np.ndarray:
+        _, shots = self.compiled["detector"]
+        atoms = ellipse.sample(self._table, shots, self._rng)
+        return self._rng.poisson(100.0 * atoms + 50.0)
+
+    def health(self) -> dict[str, Health]:
+        self.did("health")
+        return {"laser": Health(not self.trouble, self.trouble or "locked")}
+
+    def make_safe(self) -> list[SafeResult]:
+        self.did("make_safe")
+        return self.safe_results
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"instruments": {}}
+
+    def apparatus_faults(self) -> list[str]:
+        return self.faults
+
+    def reveal(self) -> dict[str, float]:
+        return {"phase": PHASE}
+
+
+@pytest.fixture
+def station() -> DoubleStation:
+    """A laboratory in which everything works."""
+    return DoubleStation()

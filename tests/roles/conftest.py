@@ -169,3 +169,9 @@ def synthesizer() -> Synthesizer:
 def counter() -> Counter:
     """A counter."""
     return Counter()
+
+
+@pytest.fixture
+def recorder() -> type[Recorder]:
+    """The class of the doubles, for drivers that a test makes itself."""
+    return Recorder

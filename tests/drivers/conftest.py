@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from qcodes.instrument import Instrument
@@ -118,3 +120,26 @@ def refused_address() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     return f"TCPIP0::127.0.0.1::{port}::SOCKET"
+
+
+BENCH = Path(__file__).with_name("bench.lab.yaml")
+_sessions = itertools.count()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., str]:
+    """The VISA library of a fresh simulated bench, with faults on purpose if given.
+
+    A fault is written as in a laboratory file, for instance
+    ``{device: rf, kind: mute, match: FREQ, nth: 1}``.
+    """
+
+    def library(*faults: str, latency: str = "none") -> str:
+        text = BENCH.read_text(encoding="utf-8")
+        if faults:
+            text += "faults:\n" + "".join(f"  - {fault}\n" for fault in faults)
+        path = tmp_path / f"bench{next(_sessions)}.lab.yaml"
+        path.write_text(text, encoding="utf-8")
+        return f"{path}?seed=1&latency={latency}@cavitylab"
+
+    return library

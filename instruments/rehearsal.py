@@ -15,7 +15,7 @@ import pyvisa
 
 from .errors import CavityLabError, StationFileError
 
-__all__ = ["apparatus_faults", "reveal", "visa_library"]
+__all__ = ["Rehearsal", "visa_library"]
 
 
 def visa_library(laboratory: Path, seed: int | None, options: Mapping[str, str]) -> str:
@@ -37,21 +37,29 @@ def visa_library(laboratory: Path, seed: int | None, options: Mapping[str, str])
     return f"{path}?{urlencode(query)}@cavitylab"
 
 
-def reveal(visalib: str) -> dict[str, Any]:
-    """The hidden truth of the laboratory behind `visalib`.
+class Rehearsal:
+    """The laboratory behind a VISA library, as far as a station may ask it.
+
+    Args:
+        visalib: Name of the library.
 
     Raises:
-        CavityLabError: If the library has nothing to reveal.
+        StationFileError: If the laboratory file or an option is wrong.
+        CavityLabError: If the library is no simulated laboratory.
     """
-    library = pyvisa.ResourceManager(visalib).visalib
-    answer = getattr(library, "reveal", None)
-    if answer is None:
-        raise CavityLabError(f"The VISA library {visalib} has no laboratory to reveal")
-    return dict(answer())
 
+    def __init__(self, visalib: str) -> None:
+        self.visalib = visalib
+        # held, because pyvisa forgets a library that nobody holds
+        self._manager = pyvisa.ResourceManager(visalib)
+        self._library: Any = self._manager.visalib
+        if not hasattr(self._library, "reveal"):
+            raise CavityLabError(f"The VISA library {visalib} is no simulated laboratory")
 
-def apparatus_faults(visalib: str) -> tuple[str, ...]:
-    """Why the laboratory behind `visalib` left readings out: what its physics has no answer for."""
-    library = pyvisa.ResourceManager(visalib).visalib
-    answer = getattr(library, "apparatus_faults", None)
-    return () if answer is None else tuple(answer())
+    def reveal(self) -> dict[str, Any]:
+        """The hidden truth, averaged over the shots taken so far."""
+        return dict(self._library.reveal())
+
+    def apparatus_faults(self) -> tuple[str, ...]:
+        """What the simulated physics had no honest answer for, oldest first."""
+        return tuple(self._library.apparatus_faults())

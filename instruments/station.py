@@ -28,7 +28,7 @@ from .calibration import Calibration
 from .clock import Clock, RealClock
 from .errors import CavityLabError, InstrumentError, LinkError
 from .journal import Journal, Message
-from .rehearsal import apparatus_faults, reveal, visa_library
+from .rehearsal import Rehearsal, visa_library
 from .roles.base import Health, Role, SafeResult
 from .shipped import find_file
 from .snapshots import strict_json
@@ -54,19 +54,22 @@ class Station:
     """
 
     def __init__(
-        self, file: StationFile, journal: Journal, visalib: str | None, files: Mapping[str, str]
+        self,
+        file: StationFile,
+        journal: Journal,
+        rehearsal: Rehearsal | None,
+        files: Mapping[str, str],
     ) -> None:
         self.file = file
         self.journal = journal
         self.calibrations: Mapping[str, Calibration] = MappingProxyType(dict(file.calibrations))
-        self.rehearsal = visalib is not None
+        self.rehearsal = rehearsal is not None
         self.files: Mapping[str, str] = MappingProxyType(dict(files))
         """sha256 of every file that the station was made of, by path"""
-        self._visalib = visalib
+        self._rehearsal = rehearsal
         self._qcodes = ValidatedStation(file)
         self._exit = ExitStack()
         self._safe: list[SafeResult] | None = None
-        self._truth: dict[str, Any] | None = None
         self._closed = False
         self.instruments: Mapping[str, VisaInstrument] = MappingProxyType({})
         self.roles: Mapping[str, Role] = MappingProxyType({})
@@ -96,10 +99,10 @@ class Station:
             LinkError: With every instrument that could not be reached.
         """
         file = load_station_file(find_file(path, ".yaml"))
-        visalib, files = None, dict(file.files)
+        rehearsal, files = None, dict(file.files)
         if rehearse is not None:
             laboratory = find_file(rehearse, ".lab.yaml")
-            visalib = visa_library(laboratory, seed, options or {})
+            rehearsal = Rehearsal(visa_library(laboratory, seed, options or {}))
             text = laboratory.read_text(encoding="utf-8")
             files[laboratory.name] = hashlib.sha256(text.encode()).hexdigest()
         elif seed is not None or options:
@@ -107,7 +110,7 @@ class Station:
                 "Arguments `seed` and `options` belong to a rehearsal: give the laboratory file "
                 "as `rehearse`, or leave them out for hardware"
             )
-        station = cls(file, journal if journal is not None else Journal(), visalib, files)
+        station = cls(file, journal if journal is not None else Journal(), rehearsal, files)
         try:
             station._open_all()
         except BaseException:
@@ -139,7 +142,9 @@ class Station:
         opened: dict[str, VisaInstrument] = {}
         failures: list[tuple[str, Exception]] = []
         for entry in self.file.instruments:
-            options: dict[str, Any] = {} if self._visalib is None else {"visalib": self._visalib}
+            options: dict[str, Any] = {}
+            if self._rehearsal is not None:
+                options["visalib"] = self._rehearsal.visalib
             if _takes_journal(entry.kind):
                 options["journal"] = self.journal
             try:
@@ -221,17 +226,11 @@ class Station:
 
         Also after the station was closed.
         """
-        if self._visalib is None:
-            return None
-        if not self._closed:
-            self._truth = reveal(self._visalib)
-        return self._truth
+        return None if self._rehearsal is None else self._rehearsal.reveal()
 
     def apparatus_faults(self) -> tuple[str, ...]:
-        """Why a rehearsal left readings out, in sentences; empty on hardware."""
-        if self._visalib is None or self._closed:
-            return ()
-        return apparatus_faults(self._visalib)
+        """What the physics of a rehearsal could not answer for; empty on hardware."""
+        return () if self._rehearsal is None else self._rehearsal.apparatus_faults()
 
     # ---- leaving ---------------------------------------------------------------------
 
@@ -261,11 +260,6 @@ class Station:
         if self._closed:
             return
         results = self.make_safe()
-        if self.rehearsal:
-            try:
-                self.reveal()
-            except Exception:
-                log.exception("the truth of the rehearsal could not be read")
         self._release()
         self._safe = results
 

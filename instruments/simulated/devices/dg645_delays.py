@@ -41,7 +41,7 @@ class Delays:
         while channel != 0:
             total += self.after[channel]
             channel = self.links[channel]
-        return total
+        return round(total, 15)
 
     def longest(self) -> float:
         """The last edge, seconds after T0."""
@@ -56,7 +56,7 @@ class Delays:
         """
         if channel not in CHANNELS or reference == 1 or self._follows(reference, channel):
             raise Refused(13)
-        rounded = round(seconds / RESOLUTION) * RESOLUTION
+        rounded = round(round(seconds / RESOLUTION) * RESOLUTION, 15)
         changed = Delays(self.links | {channel: reference}, self.after | {channel: rounded})
         if any(not -1e-13 <= changed.time_of(one) <= LONGEST for one in CHANNELS):
             raise Refused(12)

@@ -258,6 +258,10 @@ class Keysight53220A(ScpiDevice):
             raise ScpiError(-221, "Settings conflict; this gate source is not simulated")
         self.gate_source = source
 
+    @command("[SENSe:]TOTalize:GATE:SOURce?")
+    def _get_gate_source(self, call: Call) -> str:
+        return self.gate_source
+
     # -- inputs -------------------------------------------------------------------------
 
     @command("INPut#:LEVel[:ABSolute]")

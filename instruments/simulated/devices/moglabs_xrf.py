@@ -31,7 +31,7 @@ LARGEST_TABLE = 8191
 
 
 class MOGLabsXRF(SimulatedDevice):
-    """The synthesizer: outputs `ch1`, `ch2` (RF), inputs `SEQ1`, `SEQ2` (TTL)."""
+    """The synthesizer: outputs `ch1`, `ch2`, inputs `SEQ1`, `SEQ2` (TTL)."""
 
     outputs = ("ch1", "ch2")
     inputs = ("SEQ1", "SEQ2")

@@ -44,7 +44,7 @@ class ApparatusRefusal(CavityLabError):
 
 
 class MissingRole(CavityLabError):
-    """The protocol addresses a role that the station does not have."""
+    """The protocol addresses a role, or a parameter of one, that the station does not have."""
 
     @classmethod
     def of(cls, name: str, roles: Iterable[str]) -> MissingRole:
@@ -162,7 +162,7 @@ class Engine:
     def _perform(self, step: Step) -> Estimate | None:
         match step:
             case Set():
-                self._role(step.role).set(step.parameter, step.value)
+                self._set(step)
             case Shots():
                 self._take(step)
             case Wait():
@@ -176,10 +176,16 @@ class Engine:
                 self._report("note", step.text)
         return None
 
-    def _role(self, name: str) -> Any:
-        if name not in self._station.roles:
-            raise MissingRole.of(name, self._station.roles)
-        return self._station.roles[name]
+    def _set(self, step: Set) -> None:
+        if step.role not in self._station.roles:
+            raise MissingRole.of(step.role, self._station.roles)
+        parameters = self._station.roles[step.role].parameters
+        if step.parameter not in parameters:
+            raise MissingRole(
+                f"role {step.role!r} has no parameter {step.parameter!r}; it has "
+                f"{', '.join(sorted(parameters))}"
+            )
+        parameters[step.parameter].set(step.value)
 
     # ---- blocks -----------------------------------------------------------------------
 

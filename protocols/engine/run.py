@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from .engine import Engine, MissingRole, OnPause, Outcome
 from .events import Incident, RunFinished, RunStarted, Subscriber, Subscribers
 from .interrupts import Interrupts
 from .records import RunRecorder, provenance_of, streams_of, write_estimates
-from .result import Answer, EstimateFailed, RunResult, answer_of
+from .result import EstimateFailed, RunResult, answer_of
 from .states import State
 from .until import parse_until
 
@@ -115,8 +115,9 @@ def run(
                 if outcome.error is not None:
                     _fail(outcome, writer, recorder, engine)
                 answer = answer_of(protocol, calibrations, estimator, outcome.shots, level)
-                truth = station.reveal()
-                _keep(answer, truth, outcome, writer, recorder, engine)
+                revealed = station.reveal()
+                truth = None if revealed is None else _numbers(revealed)
+                _keep({**answer.to_json(), "truth": revealed}, outcome, writer, recorder, engine)
                 writer.close(_END_STATES[outcome.state])
             except BaseException as error:
                 _explain(error, outcome, writer.path)
@@ -176,16 +177,20 @@ def _fail(outcome: Outcome, writer: RunWriter, recorder: RunRecorder, engine: En
     raise outcome.error
 
 
+def _numbers(revealed: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of what a rehearsal reveals; its remarks in words stay in the file of fits."""
+    return {name: value for name, value in revealed.items() if isinstance(value, int | float)}
+
+
 def _keep(
-    answer: Answer,
-    truth: dict[str, float] | None,
+    answer: dict[str, Any],
     outcome: Outcome,
     writer: RunWriter,
     recorder: RunRecorder,
     engine: Engine,
 ) -> None:
     """Store the answer as the run's last event and in the file of fits beside the data."""
-    content = {**answer.to_json(), "truth": truth, "shots": outcome.shots}
+    content = {**answer, "shots": outcome.shots}
     elapsed = engine.progress().elapsed
     recorder.event(Incident("finished", outcome.reason or "complete", elapsed, content))
     write_estimates(writer.path, content)

@@ -19,18 +19,26 @@ SETTINGS: dict[str, Any] = {"shots": 200, "block": 50}
 PHASE = 0.17
 
 
+class DoubleParameter:
+    """A parameter of a role."""
+
+    def __init__(self, role: DoubleRole) -> None:
+        self._role = role
+
+    def set(self, value: float) -> None:
+        self._role._do("set", value)
+
+
 class DoubleRole:
     """Any role: every call becomes a line in the diary; a line may be told to fail or to act."""
 
     def __init__(self, name: str, laboratory: DoubleStation) -> None:
         self.name = name
         self._laboratory = laboratory
+        self.parameters = {"detuning_difference": DoubleParameter(self)}
 
     def _do(self, action: str, *values: object) -> None:
         self._laboratory.did(f"{self.name}.{action}", *values)
-
-    def set(self, parameter: str, value: float) -> None:
-        self._do("set", parameter, value)
 
     def compile(self, *parts: object) -> tuple[object, ...]:
         self._laboratory.compiled[self.name] = parts

@@ -272,10 +272,14 @@ def test_refusals_touch_nothing(station, tmp_path):
         run(RamseyEllipse(**SETTINGS), station, data=tmp_path, until="std(banana) < 1")
     with pytest.raises(SequenceError, match="shot period"):
         run(RamseyEllipse(shot_period=10e-3), station, data=tmp_path)
-    del station.roles["gradient"]
+    gradient = station.roles.pop("gradient")
     with pytest.raises(MissingRole, match="gradient"):
         run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
     assert station.diary == [] and list(tmp_path.iterdir()) == []
+    gradient.parameters.clear()
+    station.roles["gradient"] = gradient
+    with pytest.raises(MissingRole, match="no parameter 'detuning_difference'"):
+        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
 
 
 def test_a_failing_running_estimate_costs_no_data(station, tmp_path, monkeypatch):

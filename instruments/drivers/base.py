@@ -184,8 +184,8 @@ class CavityLabInstrument(LinkedInstrument):
         try:
             identity = self.get_idn()
             self._check_identity(identity)
-            self._identity = identity
             self._prepare_survival_check()
+            self._identity = identity
             for error in self._read_errors():
                 self._note(f"error from before this session: {error}")
                 self.log.warning("%s: error from before this session: %s", self.name, error)

@@ -58,7 +58,7 @@ class KepcoBOP(ScpiInstrument):
     """
 
     minimum_interval = 0.025
-    forbidden = (r"DIAG\w*:TST", r"^\s*\*TST\?")
+    forbidden = (r"DIAG\w*:TST", r"\*TST")
 
     def __init__(
         self,

@@ -109,6 +109,14 @@ class Keysight53220A(ScpiInstrument):
         **kwargs: Passed on to `VisaInstrument`.
     """
 
+    never_repeat = (
+        *ScpiInstrument.never_repeat,
+        r"R\?",
+        r"READ\?",
+        r"MEAS",
+        r"DATA:REM\w*\?",
+    )
+
     def __init__(
         self,
         name: str,

@@ -55,9 +55,11 @@ class LinkedInstrument(VisaInstrument):
     minimum_interval: ClassVar[float] = 0.0
     """Seconds between two messages that the instrument needs."""
     never_repeat: ClassVar[tuple[str, ...]] = ()
-    """Patterns of questions that change something: asked once, whatever happens."""
+    """Beginnings of questions that change something: asked once, whatever happens."""
     forbidden: ClassVar[tuple[str, ...]] = ()
-    """Patterns of messages that are never sent."""
+    """Beginnings of messages that are never sent, nor as part of a joined one."""
+    survival_check_clears: ClassVar[bool] = False
+    """Whether `_settings_survived` clears what it asks: a lost answer then proves nothing."""
     default_timeout = 2.0
 
     def __init__(
@@ -77,6 +79,7 @@ class LinkedInstrument(VisaInstrument):
         self._identity: Identity | None = None
         self._dirty = ""
         self._reopening = False
+        self._restart_in_doubt = False
         self._last_message_at = float("-inf")
         terminator = kwargs.get("terminator")
         self._reply_end = terminator or self.read_end
@@ -122,7 +125,11 @@ class LinkedInstrument(VisaInstrument):
 
     def _is_pure_question(self, message: str) -> bool:
         """Whether `message` only asks, so that it may be sent a second time."""
-        return "?" in message and not _matches(message, self.never_repeat)
+        parts = [part.strip().lstrip(":") for part in message.split(";")]
+        return all(
+            re.match(r"[*:\w]+\?", part) is not None and not _matches(part, self.never_repeat)
+            for part in parts
+        )
 
     @property
     def address(self) -> str:
@@ -139,7 +146,7 @@ class LinkedInstrument(VisaInstrument):
     def _exchange(
         self, cmd: str, read: Callable[[Wire], object] | None, repeat: bool | None
     ) -> object:
-        if _matches(cmd, self.forbidden):
+        if any(_matches(part.strip().lstrip(":"), self.forbidden) for part in cmd.split(";")):
             raise LimitError(
                 f"{self.name} at {self.address}: {cmd!r} is never sent by this driver, "
                 f"because it is dangerous to what is connected; see {type(self).__name__}."
@@ -175,7 +182,7 @@ class LinkedInstrument(VisaInstrument):
 
     def _understand(self, raw: bytes, parser: Callable[[str], T], expected: str) -> T:
         """Decode a complete answer and parse it, or fail as garbage."""
-        body = raw[: -len(self._reply_end)]
+        body = raw.removesuffix(self._reply_end.encode("ascii"))
         try:
             text = body.decode(self.encoding)
             self._note(text, "<")
@@ -187,21 +194,14 @@ class LinkedInstrument(VisaInstrument):
         """Reopen a dirty link, and make sure the same instrument is still behind it."""
         if not self._dirty or self._reopening:
             return
-        wire = self._open_wire()
         self._reopening = True
         try:
-            self._note(f"reopening, because {self._dirty}")
-            try:
-                wire.reopen()
-                self._dirty = ""
-                self._greet()
-            except WireFailure as failure:
-                raise self._broken("", failure) from failure
-            self._compare_identity()
-            lost = self._settings_survived()
-            if not lost:
-                for error in self._read_errors():
-                    self._note(f"error from before the reopening: {error}")
+            lost = self._reopen()
+        except BaseException:
+            # Half checked is not clean: the next exchange begins with the reopening again.
+            if not self._dirty:
+                self._mark_dirty("the check after reopening failed")
+            raise
         finally:
             self._reopening = False
         if lost:
@@ -211,15 +211,34 @@ class LinkedInstrument(VisaInstrument):
                 "Set and upload everything again before the next shot."
             )
 
-    def _compare_identity(self) -> None:
-        if self._identity is None:
-            return
+    def _reopen(self) -> str:
+        """Open, identify, look for a restart; empty, or what shows that settings are lost."""
+        self._note(f"reopening, because {self._dirty}")
+        try:
+            self._open_wire().reopen()
+            self._dirty = ""
+            self._greet()
+        except WireFailure as failure:
+            raise self._broken("", failure) from failure
+        if self._identity is None:  # still connecting: nothing to compare with, nothing set
+            return ""
+        self._compare_identity(self._identity)
+        doubt = "the answer to an earlier check was lost" if self._restart_in_doubt else ""
+        self._restart_in_doubt = self.survival_check_clears
+        lost = self._settings_survived() or doubt
+        self._restart_in_doubt = False
+        if not lost:
+            for error in self._read_errors():
+                self._note(f"error from before the reopening: {error}")
+        return lost
+
+    def _compare_identity(self, expected: Identity) -> None:
         identity = self.get_idn()
-        if identity != self._identity:
+        if identity != expected:
             self._mark_dirty("another instrument answered")
             raise LinkError(
                 f"{self.name} at {self.address}: after reopening the link {identity} answered "
-                f"instead of {self._identity}. Check the address and the cabling."
+                f"instead of {expected}. Check the address and the cabling."
             )
 
     def _forget_settings(self) -> None:
@@ -297,7 +316,11 @@ class LinkedInstrument(VisaInstrument):
 
     def close(self) -> None:
         """Close the link and forget the instrument; a second call does nothing."""
-        self._wire = None
+        wire = getattr(self, "_wire", None)
+        if wire is not None:
+            with self.lock:
+                wire.close()
+                self._wire = None
         super().close()
 
 
@@ -309,4 +332,4 @@ def _cannot_open(name: str, address: str, error: BaseException) -> LinkError:
 
 
 def _matches(message: str, patterns: tuple[str, ...]) -> bool:
-    return any(re.search(pattern, message, re.IGNORECASE) for pattern in patterns)
+    return any(re.match(pattern, message, re.IGNORECASE) for pattern in patterns)

@@ -307,7 +307,7 @@ class MOGLabsXRF(CavityLabInstrument):
 
     write_end = "\r\n"
     read_end = "\r\n"
-    forbidden = (r"^\s*REBOOT",)
+    forbidden = (r"REBOOT",)
 
     def __init__(
         self,

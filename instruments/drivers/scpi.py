@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from .base import LONGEST_ERROR_QUEUE, CavityLabInstrument
 
@@ -17,7 +18,12 @@ class ScpiInstrument(CavityLabInstrument):
     after a reopening it tells that the instrument was switched off meanwhile.
     """
 
-    never_repeat = (r"^\s*SYST\w*:ERR", r"^\s*\*ESR\?", r"STAT\w*:\w+(:EVEN\w*)?\?\s*$", r"^\s*R\?")
+    survival_check_clears = True
+    never_repeat: ClassVar[tuple[str, ...]] = (
+        r"SYST\w*:ERR",
+        r"\*(ESR|TST|CAL)\?",
+        r"STAT\w*:\w+(:EVEN\w*)?\?",
+    )
 
     def _read_errors(self) -> list[str]:
         errors: list[str] = []
@@ -29,7 +35,7 @@ class ScpiInstrument(CavityLabInstrument):
         return errors
 
     def _prepare_survival_check(self) -> None:
-        self.ask_int("*ESR?")
+        self.ask_parsed("*ESR?", int, "an integer", repeat=True)
 
     def _settings_survived(self) -> str:
         status = self.ask_int("*ESR?")
@@ -73,7 +79,7 @@ def block_data(raw: bytes, end: bytes) -> bytes:
     if header is None:
         raise ValueError("no block header")
     start, length = header
-    if raw[start + length :] != end:
+    if raw[start + length :].removesuffix(end) or len(raw) < start + length:
         raise ValueError("the block does not end where its header says")
     return raw[start : start + length]
 

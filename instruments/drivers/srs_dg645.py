@@ -158,7 +158,8 @@ class SRSDG645(CavityLabInstrument):
     """
 
     read_end = "\r\n"
-    never_repeat = (r"^\s*LERR\?", r"^\s*INSR\?", r"^\s*\*ESR\?", r"\*TST\?", r"\*CAL\?", r"LOCK\?")
+    survival_check_clears = True
+    never_repeat = (r"LERR\?", r"INSR\?", r"\*(ESR|TST|CAL)\?", r"LOCK\?", r"UNLK\?")
 
     def __init__(
         self,
@@ -356,7 +357,7 @@ class SRSDG645(CavityLabInstrument):
             )
 
     def _prepare_survival_check(self) -> None:
-        self.ask_int("*ESR?")
+        self.ask_parsed("*ESR?", int, "an integer", repeat=True)
 
     def _read_errors(self) -> list[str]:
         errors: list[str] = []

@@ -216,8 +216,8 @@ class TopticaDLCpro(CavityLabInstrument):
     visa_read_end = " "
     encoding = "utf-8"
     forbidden: ClassVar[tuple[str, ...]] = (
-        r"change-ul",
-        r"param-set!\s+'\S*(current-clip|factory-settings)",
+        r".*change-ul",
+        r".*param-set!\s+'\S*(current-clip|factory-settings)",
     )
 
     def __init__(

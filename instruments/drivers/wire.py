@@ -144,8 +144,10 @@ class Wire:
                 with self.handle.ignore_warning(
                     StatusCode.success_device_not_present, StatusCode.success_max_count_read
                 ):
-                    chunk, _ = self.handle.visalib.read(self.handle.session, size)
+                    chunk, status = self.handle.visalib.read(self.handle.session, size)
                 buffer.extend(chunk)
+                if not self.stream and status == StatusCode.success:
+                    break  # END: GPIB, USB and VXI-11 say where an answer ends
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error, self.timeout), bytes(buffer)) from error
         except WireFailure as failure:

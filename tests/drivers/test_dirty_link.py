@@ -104,6 +104,15 @@ class TestNoAnswer:
             wave.ask("*ESR?")
         assert server.texts().count("*ESR?") == before + 1
 
+    def test_command_joined_to_a_question_is_not_repeated(
+        self, wave: Wave, unit: WaveUnit, server: Any
+    ) -> None:
+        """What follows a command would act twice."""
+        for message in ("FREQ 5;FREQ?", "FREQ?;*TRG", "FREQ?;SYST:ERR?"):
+            with pytest.raises(LinkError):
+                wave.ask(message)
+            assert server.texts().count(message) == 1
+
     def test_beginning_of_an_answer_is_shown(self, wave: Wave, unit: WaveUnit) -> None:
         """What had arrived before the time-out is in the error."""
         unit.faults["FREQ?"] = [[b"80.00"]]
@@ -187,6 +196,38 @@ class TestLostLink:
         assert not wave.frequency.cache.valid
         assert wave.frequency() == 80.0
 
+    def test_lost_proof_of_a_restart_counts_as_a_restart(
+        self, wave: Wave, unit: WaveUnit, server: Any
+    ) -> None:
+        """The power-on bit is cleared by reading: if its answer is lost, nobody knows."""
+        unit.faults["*ESR?"] = [[]]
+        server.hang_up()
+        with pytest.raises(LinkError):
+            wave.frequency()
+        assert wave.link_is_dirty
+        with pytest.raises(InstrumentError, match="restarted"):
+            wave.frequency()
+        assert wave.frequency() == 80.0
+
+    def test_link_is_not_clean_before_it_is_checked(
+        self, wave: Wave, unit: WaveUnit, server: Any
+    ) -> None:
+        """A reopening that fails at the identity begins again, it is not taken for done."""
+        unit.faults["*IDN?"] = [[b"who?\n"]]
+        server.hang_up()
+        with pytest.raises(LinkError, match="who"):
+            wave.frequency()
+        assert wave.frequency() == 80.0
+        assert server.texts().count("*IDN?") == 3
+
+    def test_answer_lost_while_connecting(self, serve: Callable[..., Any], unit: WaveUnit) -> None:
+        """The first questions are repeated too, and no restart is suspected."""
+        unit.faults["*IDN?"] = [[]]
+        unit.faults["*ESR?"] = [[], [b"128\n"]]
+        wave = Wave("wave", serve(unit).address)
+        assert wave.restarts == 0
+        assert wave.frequency() == 80.0
+
 
 class TestGarbage:
     """Bytes that are no answer."""
@@ -264,8 +305,9 @@ class TestErrorQueue:
 
     def test_forbidden_message_is_never_sent(self, wave: Wave, server: Any) -> None:
         """Dangerous messages are refused before the wire."""
-        with pytest.raises(LimitError, match="never sent"):
-            wave.write("SELF:DESTRUCT NOW")
+        for message in ("SELF:DESTRUCT NOW", ":self:destruct", "FREQ 5; SELF:DESTRUCT"):
+            with pytest.raises(LimitError, match="never sent"):
+                wave.write(message)
         assert not any("SELF" in line for line in server.texts())
 
 

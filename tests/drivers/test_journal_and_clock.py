@@ -37,7 +37,8 @@ class TestJournal:
 
     def test_listeners_hear_every_message(self) -> None:
         """Until they are removed."""
-        journal, heard = Journal(), []
+        journal = Journal()
+        heard: list[Message] = []
         journal.add_listener(heard.append)
         journal.append(message("a"))
         journal.remove_listener(heard.append)

@@ -12,7 +12,7 @@ __all__ = ["find_file", "shipped_names"]
 
 
 def _folder() -> Path:
-    return Path(str(resources.files(__package__.rpartition(".")[0] + ".station_configs")))
+    return Path(str(resources.files(f"{__name__.split('.')[0]}.station_configs")))
 
 
 def shipped_names(ending: str) -> list[str]:

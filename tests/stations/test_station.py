@@ -225,18 +225,6 @@ def test_a_snapshot_asks_nothing_and_is_strict_json() -> None:
         assert "phase" not in json.dumps(snapshot["files"])
 
 
-def test_the_truth_is_revealed_in_a_rehearsal_only_when_asked() -> None:
-    """Another seed is another truth; the same seed the same, also after the station is closed."""
-    with rehearsal() as station:
-        truth = station.reveal()
-    assert truth is not None
-    assert station.reveal() == truth
-    with rehearsal() as again:
-        assert again.reveal() == truth
-    with Station.open("two_ensemble", rehearse="two_ensemble", seed=8) as other:
-        assert other.reveal() != truth
-
-
 def test_health_names_what_is_wrong() -> None:
     """Right after opening everything is well; each role says how it is."""
     with rehearsal() as station:

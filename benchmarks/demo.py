@@ -140,7 +140,8 @@ def table(rows: list[dict[str, float]], shots: int) -> bool:
     for r in worst:
         print(
             f"  seed {int(r['seed'])}: error {r['error']:+.2e} = "
-            f"{r['error'] / r['bound']:+.2f} bounds, printed std {r['std']:.2e}, p = {r['p_value']:.3f}"
+            f"{r['error'] / r['bound']:+.2f} bounds, printed std {r['std']:.2e}, "
+            f"p = {r['p_value']:.3f}"
         )
     chance = chi2.sf(n * ratio**2, n)
     print(

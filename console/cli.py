@@ -191,7 +191,9 @@ def runs_list(data: Data = Path("data"), json: Json = False) -> None:
 
 @runs_app.command("show")
 def runs_show(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")], json: Json = False
+    run: Annotated[str, typer.Argument(help="Folder of the run, or its name or id in --data.")],
+    data: Data = Path("data"),
+    json: Json = False,
 ) -> None:
     """Show one run: protocol, settings, shots, estimates, where it came from.
 
@@ -200,12 +202,14 @@ def runs_show(
     from .runs import show_run
 
     with errors_told():
-        raise typer.Exit(show_run(run, as_json=json))
+        raise typer.Exit(show_run(run, data, as_json=json))
 
 
 @runs_app.command("verify")
 def runs_verify(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")], json: Json = False
+    run: Annotated[str, typer.Argument(help="Folder of the run, or its name or id in --data.")],
+    data: Data = Path("data"),
+    json: Json = False,
 ) -> None:
     """Verify a run; one whose process died is first brought to its last acknowledged shot.
 
@@ -214,7 +218,7 @@ def runs_verify(
     from .runs import verify_run
 
     with errors_told():
-        raise typer.Exit(verify_run(run, as_json=json))
+        raise typer.Exit(verify_run(run, data, as_json=json))
 
 
 @station_app.command("check")

@@ -161,7 +161,7 @@ def _figure(result: RunResult, protocol: ExperimentProtocol, history: History) -
         spin=spin,
         contrast=abs(state.spin_length) / (2 * spin) * math.sin(area),
         truth=None if result.truth is None else float(result.truth["phase"]),
-        title=f"{protocol.name}: {estimate}",
+        title=f"{protocol.name}: φ = {estimate['phase']}, {result.shots} shots",
     )
 
 

@@ -31,7 +31,7 @@ def ellipse_points(
     """The mean populations (p₁, p₂) over one turn of the common phase (Chu Eq. 17)."""
     theta = np.linspace(0.0, 2.0 * np.pi, samples)
     half = 0.5 * contrast
-    return 0.5 + half * np.sin(theta + phase), 0.5 + half * np.sin(theta - phase)
+    return 0.5 + half * np.sin(phase + theta), 0.5 + half * np.sin(phase - theta)
 
 
 def draw_ellipse(
@@ -54,7 +54,7 @@ def draw_ellipse(
     axes.set_aspect("equal")
     axes.set_xlim(-0.05, 1.05)
     axes.set_ylim(-0.05, 1.05)
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def draw_history(

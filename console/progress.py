@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ..protocols.engine.events import Progress, RunEvent
 
 
+_QUIET = frozenset({"checkpoint", "note", "estimate", "finished"})
+"""Incidents that the record keeps and a person at the terminal need not read."""
+
+
 def _running(event: Progress) -> str:
     if event.estimate is None:
         return "first estimate after this block"
@@ -63,7 +67,7 @@ class LiveProgress:
                     left=f"{duration(left)} left",
                     running=_running(event),
                 )
-            case events.Incident() if event.kind not in {"checkpoint", "note"}:
+            case events.Incident() if event.kind not in _QUIET:
                 self._bar.console.print(f"[yellow]{event.kind}[/]: {event.text}")
             case events.RunFinished():
                 self._bar.stop()
@@ -98,7 +102,7 @@ class PlainProgress:
                     f"{event.shots}/{event.planned} shots, {duration(event.remaining)} of "
                     f"laboratory time left, {_running(event)}"
                 )
-            case events.Incident() if event.kind not in {"checkpoint", "note"}:
+            case events.Incident() if event.kind not in _QUIET:
                 self._say(f"{event.kind}: {event.text}")
             case _:
                 pass

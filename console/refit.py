@@ -142,7 +142,7 @@ def refit(
             )
         else:
             records, known = read_records(source), read_beliefs(beliefs)
-        estimator = EllipsePhase(known, method=method)  # type: ignore[arg-type]
+        estimator = EllipsePhase(known, method=method)
         estimator.update(records)
         estimate = estimator.estimate(level=level)
     except ValueError as error:

@@ -12,14 +12,16 @@ def check(station: str, *, rehearse: str | None, connect: bool, as_json: bool) -
     from rich.console import Console
     from rich.table import Table
 
+    from ..instruments.shipped import find_file
     from ..instruments.station import Station
+    from ..instruments.station_file import load_station_file
 
     if not connect:
-        files = Station.validate(station)
+        file = load_station_file(find_file(station, ".yaml"))
         if as_json:
-            print(jsonlib.dumps({"station": station, "ok": True, "files": files}))
+            print(jsonlib.dumps({"station": station, "ok": True, "files": dict(file.files)}))
         else:
-            print(f"{station}: valid ({', '.join(files)})")
+            print(f"{file.path}: valid, with {len(file.calibrations)} calibrations")
         return ExitCode.DONE
     with Station.open(station, rehearse=rehearse) as opened:
         identities = {name: i.get_idn() for name, i in opened.instruments.items()}

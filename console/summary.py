@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,21 +35,24 @@ def _gain_against_noise(protocol: ExperimentProtocol, result: RunResult) -> tupl
     """
     from dataclasses import replace
 
+    import numpy as np
+
     from ..estimators import EllipseBeliefs, ellipse_bounds
     from ..models import counting_noise
 
     estimate = result.estimate
-    assert estimate is not None  # the caller prints this only with an estimate
+    if estimate is None:
+        raise ValueError("the gain of a run without estimate cannot be explained")
     spin = protocol.settings.atoms_per_ensemble / 2
     gain, background = estimate["gain"].value, estimate["background"].value
-    own = counting_noise(gain, background, spin)
+    own = float(counting_noise(gain, background, spin))
     base = EllipseBeliefs(
         spin=spin,
         detuning_ratio=estimate["detuning_ratio"].value,
         pulse_area=estimate["pulse_area"].value,
         gain=gain,
         background=background,
-        covariance=None,
+        covariance=np.zeros((4, 4)),
     )
     rows = []
     for other in (own / 2, own * 2, own * 4):
@@ -67,56 +72,65 @@ def summarise(
     seconds: float,
 ) -> None:
     """Print the estimate against the truth, the limits, what the gain rests on, and the paths."""
-    from rich.table import Table
-
-    estimate = result.estimate
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column()
-    if estimate is not None:
-        _estimate_rows(table, result)
-        own, others = _gain_against_noise(protocol, result)
-        table.add_row(
-            "the gain rests on",
-            f"counting noise of {own:.2f} atoms per ensemble (√(G n + b)/G at half filling)",
-        )
-        table.add_row("", "with nuisances known it would be " + ", ".join(others))
+    rows: list[tuple[str, str]] = []
+    if result.estimate is None:
+        rows.append(("estimate", "none: no block was completed"))
     else:
-        table.add_row("estimate", "none: no block was completed")
-    table.add_row("data", f"{result.path / 'data.zarr'}  ({result.shots} shots)")
+        rows.extend(_estimate_rows(result))
+        own, others = _gain_against_noise(protocol, result)
+        rows.append(
+            (
+                "the gain rests on",
+                f"counting noise of {own:.2f} atoms per ensemble (√(G n + b)/G at half filling);",
+            )
+        )
+        rows.append(("", "with nuisances known it would be " + ", ".join(others)))
+    if result.reason:
+        rows.append(("ended early", result.reason))
+    rows.append(("data", f"{result.path / 'data.zarr'}  ({result.shots} shots)"))
     if figure is not None:
-        table.add_row("figure", str(figure))
-    table.add_row("took", f"{seconds:.1f} s")
+        rows.append(("figure", str(figure)))
+    rows.append(("took", f"{seconds:.1f} s"))
     console.print()
-    console.print(table, highlight=False, soft_wrap=True)
+    for name, text in rows:
+        console.print(f"[bold]{name:<23}[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def _estimate_rows(table: object, result: RunResult) -> None:
-    from rich.table import Table
-
-    assert isinstance(table, Table) and result.estimate is not None
+def _estimate_rows(result: RunResult) -> list[tuple[str, str]]:
     estimate = result.estimate
-    for name in ("phase", "signal"):
+    if estimate is None:
+        return []
+    rows = []
+    for name, label in (("phase", "phase φ"), ("signal", "signal (φ − bias)")):
         quantity = estimate[name]
         low, high = quantity.interval
-        text = f"{quantity.value:.5f} ± {quantity.std:.5f} rad   95 %: [{low:.5f}, {high:.5f}]"
+        rows.append(
+            (label, f"{quantity.value:.5f} ± {quantity.std:.5f} rad   95 % [{low:.5f}, {high:.5f}]")
+        )
         if result.truth is not None and name in result.truth:
             true = float(result.truth[name])
-            text += f"   true {true:.5f} ({(quantity.value - true) / quantity.std:+.1f} σ)"
-        table.add_row({"phase": "phase φ", "signal": "signal (φ − bias)"}[name], text)
+            pull = (quantity.value - true) / quantity.std
+            rows.append(("  the laboratory's truth", f"{true:.5f}{pull:>+11.1f} σ off"))
     fit = estimate.goodness_of_fit
     if fit is not None:
-        table.add_row("goodness of fit", f"p = {fit.p_value:.2f}")
+        rows.append(("goodness of fit", f"p = {fit.p_value:.2f}"))
+    rows.extend(("note", flag) for flag in estimate.flags)
     bounds = result.bounds
     if bounds is not None:
-        table.add_row(
-            "standard quantum limit",
-            f"{bounds.standard_quantum_limit_std:.5f} rad   (uncorrelated atoms, ideal counting)",
+        rows.append(
+            (
+                "standard quantum limit",
+                f"{bounds.standard_quantum_limit_std:.5f} rad  "
+                "(uncorrelated atoms, ideal counting)",
+            )
         )
-        table.add_row(
-            "Cramér-Rao bound",
-            f"{bounds.cramer_rao_std:.5f} rad   (gain, background, Δ/Ω, pulse area within their "
-            f"calibrations; {bounds.cramer_rao_std_known:.5f} if they were known)",
+        rows.append(
+            (
+                "Cramér-Rao bound",
+                f"{bounds.cramer_rao_std:.5f} rad  (gain, background, Δ/Ω and pulse area free "
+                "within their calibrations)",
+            )
         )
     if result.gain_db is not None:
-        table.add_row("gain over the SQL", f"{result.gain_db:+.1f} dB, nuisances included")
+        rows.append(("gain over the SQL", f"{result.gain_db:+.1f} dB, nuisances included"))
+    return rows

@@ -30,8 +30,6 @@ GRID = 1e-6
 """Seconds: durations of table entries."""
 SMALLEST_GAP = 2e-6
 """Seconds between two tones: the change in between must fall clear of both."""
-AFTER_LAST = 2e-6
-"""Seconds that the last tone's amplitude stays on."""
 LONGEST_ENTRY = 2**20 - 1
 """Microseconds in one table entry; longer tones take several."""
 _TICK = 1e-9  # seconds: rounding of times that were meant to be equal
@@ -55,12 +53,15 @@ class AomSettings(RoleSettings):
         frequency: RF frequency in Hz.
         max_power: Largest RF power in dBm that the AOM bears.
         warm_up: Seconds that the amplifier settles after it was switched on.
+        hold_after: Seconds that the last tone's amplitude stays on behind the closed RF
+            switch: so much later may the timing box open it, and still find the tone.
     """
 
     calibration: str
     frequency: Annotated[float, Field(ge=20e6, le=400e6)]
     max_power: Annotated[float, Field(ge=-50, le=36)]
     warm_up: Annotated[float, Field(ge=0)] = 2.0
+    hold_after: Annotated[float, Field(ge=1e-6, le=0.1)] = 2e-6
 
     def problems(self, calibration: Calibration | None) -> MappingProxyType[str, str]:
         """A power limit below the calibration's domain leaves nothing to set."""
@@ -89,7 +90,8 @@ class Aom(Role):
     """Light through an AOM: `amplitude` in Hz, and timed tones.
 
     Station file: `source` (a channel of the synthesizer), `calibration`,
-    `frequency` [Hz], `max_power` [dBm], and optionally `warm_up` [s].
+    `frequency` [Hz], `max_power` [dBm], and optionally `warm_up` and
+    `hold_after` [s].
     """
 
     settings_model: ClassVar[type[RoleSettings]] = AomSettings
@@ -167,7 +169,11 @@ class Aom(Role):
         begun = 0
         for index, tone in enumerate(ordered):
             following = ordered[index + 1] if index + 1 < len(ordered) else None
-            end = (tone.stop + following.start) / 2 if following else tone.stop + AFTER_LAST
+            end = (
+                (tone.stop + following.start) / 2
+                if following
+                else tone.stop + self.settings.hold_after
+            )
             # the last change may be late by part of the grid, never early
             tick = round(end / GRID) if following else math.ceil((end - _TICK) / GRID)
             phase = math.degrees(tone.phase_rad) % 360

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from cavitylab.instruments.calibration import Calibration
 from cavitylab.instruments.clock import VirtualClock
 from cavitylab.instruments.roles.base import Health, SafeResult
 from cavitylab.models import ellipse, two_ensembles
+from cavitylab.protocols import RamseyEllipse
 
 CALIBRATIONS = Path(__file__).parents[2] / "station_configs" / "calibrations"
-SETTINGS: dict[str, Any] = {"shots": 200, "block": 50}
 PHASE = 0.17
+SMALL: dict[str, Any] = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2.5e3}
+"""Ten times fewer atoms than the demo's pair: fits in milliseconds."""
 
 
 class DoubleParameter:
@@ -91,8 +94,8 @@ class DoubleStation:
             role: Calibration.load(CALIBRATIONS / f"{file}.yaml") for role, file in files.items()
         }
         self._rng = np.random.default_rng(seed)
-        state = two_ensembles.steady_state(two_ensembles.TwoEnsembles(50, 1.0, 0.1))
-        readout = ellipse.EllipseReadout(50, len(state.weights) - 1)
+        state = two_ensembles.steady_state(two_ensembles.TwoEnsembles(10, 1.0, 0.4))
+        readout = ellipse.EllipseReadout(10, len(state.weights) - 1)
         self._table = readout.distribution(state.weights, PHASE)
 
     def did(self, action: str, *values: object) -> None:
@@ -126,6 +129,12 @@ class DoubleStation:
 
     def reveal(self) -> dict[str, float]:
         return {"phase": PHASE}
+
+
+@pytest.fixture
+def ramsey() -> Callable[..., RamseyEllipse]:
+    """The protocol with few atoms; further settings by keyword."""
+    return partial(RamseyEllipse, **SMALL)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 
 from cavitylab.instruments.errors import InstrumentError, LinkError
 from cavitylab.instruments.roles.base import ReadingsMismatch, SafeResult
-from cavitylab.protocols import RamseyEllipse
 from cavitylab.protocols.engine import (
     ApparatusRefusal,
     EstimateFailed,
@@ -53,9 +52,9 @@ def kinds(run_: Run) -> list[str]:
     return [event["kind"] for event in run_.events()]
 
 
-def test_a_block_is_uploaded_armed_fired_and_read_in_this_order(station, tmp_path):
+def test_a_block_is_uploaded_armed_fired_and_read_in_this_order(station, ramsey, tmp_path):
     """Idle upload first, the counter armed before the tables, both before the trigger."""
-    run(RamseyEllipse(shots=50, block=50), station, data=tmp_path)
+    run(ramsey(shots=50, block=50), station, data=tmp_path)
     actions = [line for line in station.diary if line != "health"]
     assert actions == [
         "gradient.set",
@@ -74,9 +73,9 @@ def test_a_block_is_uploaded_armed_fired_and_read_in_this_order(station, tmp_pat
     ]
 
 
-def test_a_run_answers_and_keeps_everything(station, tmp_path):
+def test_a_run_answers_and_keeps_everything(station, ramsey, tmp_path):
     """The result, the records, the events and the file of fits tell one story."""
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path, tags=("night",))
+    result = run(ramsey(**SETTINGS), station, data=tmp_path, tags=("night",))
     assert result.state is State.DONE and result.shots == 200 and result.unsafe == ()
     phase = result.estimate["phase"]
     assert abs(phase.value - result.truth["phase"]) < 5 * phase.std  # false alarm 6e-7
@@ -97,9 +96,9 @@ def test_a_run_answers_and_keeps_everything(station, tmp_path):
     assert stored.provenance["tags"] == ["night"]
 
 
-def test_a_stored_run_is_fitted_again_with_the_beliefs_it_was_taken_with(station, tmp_path):
+def test_a_stored_run_is_fitted_again_with_the_beliefs_it_was_taken_with(station, ramsey, tmp_path):
     """Refitting the stored counts gives the same phase to the last digit that matters."""
-    protocol = RamseyEllipse(**SETTINGS)
+    protocol = ramsey(**SETTINGS)
     result = run(protocol, station, data=tmp_path)
     beliefs = stored_beliefs(result.run)
     assert np.allclose(beliefs.covariance, protocol.beliefs(station.calibrations).covariance)
@@ -110,7 +109,7 @@ def test_a_stored_run_is_fitted_again_with_the_beliefs_it_was_taken_with(station
     )
 
 
-def test_subscribers_hear_all_and_cannot_disturb(station, tmp_path):
+def test_subscribers_hear_all_and_cannot_disturb(station, ramsey, tmp_path):
     """One that raises is left out from then on; the run and the others go on."""
     events: list[heard.RunEvent] = []
     calls = []
@@ -119,9 +118,7 @@ def test_subscribers_hear_all_and_cannot_disturb(station, tmp_path):
         calls.append(event)
         raise RuntimeError("the page crashed")
 
-    result = run(
-        RamseyEllipse(**SETTINGS), station, data=tmp_path, subscribers=(broken, events.append)
-    )
+    result = run(ramsey(**SETTINGS), station, data=tmp_path, subscribers=(broken, events.append))
     assert result.state is State.DONE and len(calls) == 1
     assert isinstance(events[0], heard.RunStarted) and events[0].planned == 200
     assert isinstance(events[-1], heard.RunFinished) and events[-1].state is State.DONE
@@ -132,7 +129,7 @@ def test_subscribers_hear_all_and_cannot_disturb(station, tmp_path):
     assert progress[-1].elapsed == pytest.approx(10.0)
 
 
-def test_acknowledged_shots_are_on_disk_when_they_are_announced(station, tmp_path):
+def test_acknowledged_shots_are_on_disk_when_they_are_announced(station, ramsey, tmp_path):
     """Another reader finds at least as many shots as were acknowledged, at that very moment."""
     seen = []
 
@@ -141,76 +138,76 @@ def test_acknowledged_shots_are_on_disk_when_they_are_announced(station, tmp_pat
             shots = len(only_run(tmp_path).load("shot")["status"])
             seen.append(shots >= event.acknowledged)
 
-    run(RamseyEllipse(**SETTINGS), station, data=tmp_path, subscribers=(look,))
+    run(ramsey(**SETTINGS), station, data=tmp_path, subscribers=(look,))
     assert seen == [True] * 4
 
 
-def test_a_block_with_missing_readings_is_repeated(station, tmp_path):
+def test_a_block_with_missing_readings_is_repeated(station, ramsey, tmp_path):
     """Rejected twice, taken the third time; nothing of a rejected block is recorded as a shot."""
     station.hooks["detector.read"] = failing(ReadingsMismatch("199 readings instead of 200"), 2)
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+    result = run(ramsey(**SETTINGS), station, data=tmp_path)
     assert result.shots == 200 and len(result.records["status"]) == 200
     assert kinds(result.run).count("rejected") == 2
     assert station.count("timing.safe") == 2  # no burst runs on while the block is repeated
 
 
-def test_a_block_that_never_works_fails_the_run_safely(station, tmp_path):
+def test_a_block_that_never_works_fails_the_run_safely(station, ramsey, tmp_path):
     """After three repeats the error is raised, with the place of the data; all is made safe."""
     station.hooks["timing.fire"] = failing(LinkError("no answer"))
     with pytest.raises(LinkError, match="no answer"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.count("timing.fire") == 4
     assert station.diary[-1] == "make_safe" and station.count("make_safe") == 1
     stored = only_run(tmp_path)
     assert stored.state == "failed" and kinds(stored)[-1] == "failed"
 
 
-def test_what_the_simulated_apparatus_refuses_is_not_tried_again(station, tmp_path):
+def test_what_the_simulated_apparatus_refuses_is_not_tried_again(station, ramsey, tmp_path):
     """A shot without an honest answer stops a rehearsal at once and says why."""
     station.faults = ["the hold of 1 ms is too short"]
     station.hooks["detector.read"] = failing(ReadingsMismatch("0 readings instead of 100"))
     with pytest.raises(ApparatusRefusal, match="too short"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.count("timing.fire") == 1 and station.diary[-1] == "make_safe"
 
 
 @pytest.mark.parametrize(
     "action", ["gradient.set", "timing.upload", "drive.arm", "timing.fire", "timing.wait_done"]
 )
-def test_any_exception_of_a_driver_ends_in_the_safe_state(station, tmp_path, action):
+def test_any_exception_of_a_driver_ends_in_the_safe_state(station, ramsey, tmp_path, action):
     """Whatever is raised wherever: safe once, last of all, and the error gets through."""
     station.hooks[action] = failing(ZeroDivisionError("a bug in a driver"))
     events: list[heard.RunEvent] = []
     with pytest.raises(ZeroDivisionError):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path, subscribers=(events.append,))
+        run(ramsey(**SETTINGS), station, data=tmp_path, subscribers=(events.append,))
     assert station.diary[-1] == "make_safe" and station.count("make_safe") == 1
     assert isinstance(events[-1], heard.RunFinished) and events[-1].state is State.FAILED
     assert only_run(tmp_path).state == "failed"
 
 
-def test_even_system_exit_is_made_safe_first(station, tmp_path):
+def test_even_system_exit_is_made_safe_first(station, ramsey, tmp_path):
     """SystemExit out of a driver is no shortcut past the safe state."""
     station.hooks["timing.check"] = failing(SystemExit(7))
     with pytest.raises(SystemExit):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.diary[-1] == "make_safe"
 
 
-def test_what_could_not_be_made_safe_is_said(station, tmp_path):
+def test_what_could_not_be_made_safe_is_said(station, ramsey, tmp_path):
     """A good run reports it in its result, a failed one in a note of its error."""
     station.safe_results = [
         SafeResult("gradient", False, "no answer"),
         SafeResult("drive", True, ""),
     ]
-    result = run(RamseyEllipse(shots=50, block=50), station, data=tmp_path)
+    result = run(ramsey(shots=50, block=50), station, data=tmp_path)
     assert result.unsafe == ("gradient: no answer",)
     station.hooks["timing.fire"] = failing(ValueError("bug"))
     with pytest.raises(ValueError) as caught:
-        run(RamseyEllipse(shots=50, block=50), station, data=tmp_path)
+        run(ramsey(shots=50, block=50), station, data=tmp_path)
     assert "NOT SAFE: gradient: no answer" in caught.value.__notes__
 
 
-def test_a_failing_recorder_stops_the_run_safely(station, tmp_path, monkeypatch):
+def test_a_failing_recorder_stops_the_run_safely(station, ramsey, tmp_path, monkeypatch):
     """Data that cannot be kept are not taken: safe state, and the disk's error."""
     append = RunWriter.append
 
@@ -221,12 +218,12 @@ def test_a_failing_recorder_stops_the_run_safely(station, tmp_path, monkeypatch)
 
     monkeypatch.setattr(RunWriter, "append", full)
     with pytest.raises(StorageError, match="disk failed"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.count("timing.fire") == 3 and station.diary[-1] == "make_safe"
     assert only_run(tmp_path).shots == 100
 
 
-def test_a_lost_lock_marks_the_block_bad_and_repeats_it(station, tmp_path):
+def test_a_lost_lock_marks_the_block_bad_and_repeats_it(station, ramsey, tmp_path):
     """The bad shots stay on record with status 4, and do not count."""
     fired = [0]
 
@@ -240,7 +237,7 @@ def test_a_lost_lock_marks_the_block_bad_and_repeats_it(station, tmp_path):
 
     station.hooks["timing.fire"] = third_block
     station.hooks["health"] = relock
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+    result = run(ramsey(**SETTINGS), station, data=tmp_path)
     status = result.records["status"].values
     assert result.shots == 200 and len(status) == 250
     assert status[100:150].tolist() == [4] * 50 and np.sum(status == 1) == 200
@@ -248,47 +245,47 @@ def test_a_lost_lock_marks_the_block_bad_and_repeats_it(station, tmp_path):
     assert "guard" in kinds(result.run)
 
 
-def test_patience_ends(station, tmp_path):
+def test_patience_ends(station, ramsey, tmp_path):
     """A laser that never locks again fails the run after the time budget, not at once."""
     station.trouble = "laser not locked"
     with pytest.raises(GuardError, match="laser not locked"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path, patience=20.0)
+        run(ramsey(**SETTINGS), station, data=tmp_path, patience=20.0)
     assert 20.0 <= station.clock.now() < 25.0 and station.count("timing.fire") == 0
     assert station.diary[-1] == "make_safe"
 
 
-def test_until_ends_the_run_when_the_goal_is_reached(station, tmp_path):
+def test_until_ends_the_run_when_the_goal_is_reached(station, ramsey, tmp_path):
     """The estimate's std, or the shots, decide after each block."""
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path, until="shots >= 100")
+    result = run(ramsey(**SETTINGS), station, data=tmp_path, until="shots >= 100")
     assert result.shots == 100 and result.state is State.DONE
     assert result.reason == "reached shots >= 100" and result.run.state == "complete"
-    precise = run(RamseyEllipse(**SETTINGS), station, data=tmp_path, until="std(phase) < 0.1")
+    precise = run(ramsey(**SETTINGS), station, data=tmp_path, until="std(phase) < 0.1")
     assert precise.shots == 50
 
 
-def test_refusals_touch_nothing(station, tmp_path):
+def test_refusals_touch_nothing(station, ramsey, tmp_path):
     """A condition, a sequence or a station that cannot be: said before a run exists."""
     with pytest.raises(UntilError):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path, until="std(banana) < 1")
+        run(ramsey(**SETTINGS), station, data=tmp_path, until="std(banana) < 1")
     with pytest.raises(SequenceError, match="shot period"):
-        run(RamseyEllipse(shot_period=10e-3), station, data=tmp_path)
+        run(ramsey(shot_period=10e-3), station, data=tmp_path)
     gradient = station.roles.pop("gradient")
     with pytest.raises(MissingRole, match="gradient"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.diary == [] and list(tmp_path.iterdir()) == []
     gradient.parameters.clear()
     station.roles["gradient"] = gradient
     with pytest.raises(MissingRole, match="no parameter 'detuning_difference'"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
 
 
-def test_a_failing_running_estimate_costs_no_data(station, tmp_path, monkeypatch):
+def test_a_failing_running_estimate_costs_no_data(station, ramsey, tmp_path, monkeypatch):
     """Data taking goes on; only a failing final fit is an error, after the data are complete."""
 
     def broken(self: object, *args: object) -> None:
         raise FloatingPointError("overflow")
 
-    protocol = RamseyEllipse(**SETTINGS)
+    protocol = ramsey(**SETTINGS)
     kind = type(protocol.estimator(station.calibrations))
     monkeypatch.setattr(kind, "quick", broken)
     result = run(protocol, station, data=tmp_path)
@@ -302,9 +299,9 @@ def test_a_failing_running_estimate_costs_no_data(station, tmp_path, monkeypatch
     assert only_run(tmp_path / "second").shots == 200
 
 
-def test_an_instrument_error_outside_a_block_is_not_repeated(station, tmp_path):
+def test_an_instrument_error_outside_a_block_is_not_repeated(station, ramsey, tmp_path):
     """Only blocks are repeated: a coil that does not reach its current ends the run."""
     station.hooks["gradient.set"] = failing(InstrumentError("3.2 A flow"))
     with pytest.raises(InstrumentError, match=r"3\.2 A"):
-        run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+        run(ramsey(**SETTINGS), station, data=tmp_path)
     assert station.count("gradient.set") == 1 and station.diary[-1] == "make_safe"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cavitylab.protocols import RamseyEllipse
 from cavitylab.protocols.engine import State, run
 from cavitylab.protocols.engine import events as heard
 from cavitylab.protocols.engine.interrupts import Interrupts, Request
@@ -31,16 +30,16 @@ def press(*numbers: signal.Signals, at: int = 1):
     return act
 
 
-def test_first_ctrl_c_without_a_terminal_finishes_the_block_and_stops(station, tmp_path):
+def test_first_ctrl_c_without_a_terminal_finishes_the_block_and_stops(station, ramsey, tmp_path):
     """The block in progress is kept, the rest is not taken, the outputs go safe."""
     station.hooks["timing.fire"] = press(signal.SIGINT, at=2)
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+    result = run(ramsey(**SETTINGS), station, data=tmp_path)
     assert result.state is State.STOPPED and result.shots == 60
     assert result.run.state == "stopped" and result.estimate.shots == 60
     assert station.diary[-1] == "make_safe" and station.count("make_safe") == 1
 
 
-def test_first_ctrl_c_pauses_and_the_operator_goes_on(station, tmp_path):
+def test_first_ctrl_c_pauses_and_the_operator_goes_on(station, ramsey, tmp_path):
     """The prompt comes after the block, and a resumed run takes all of its shots."""
     asked: list[heard.Progress] = []
 
@@ -51,7 +50,7 @@ def test_first_ctrl_c_pauses_and_the_operator_goes_on(station, tmp_path):
     events: list[heard.RunEvent] = []
     station.hooks["timing.fire"] = press(signal.SIGINT, at=1)
     result = run(
-        RamseyEllipse(**SETTINGS), station, data=tmp_path, on_pause=on_pause,
+        ramsey(**SETTINGS), station, data=tmp_path, on_pause=on_pause,
         subscribers=(events.append,),
     )  # fmt: skip
     assert result.state is State.DONE and result.shots == 90
@@ -67,14 +66,14 @@ def test_first_ctrl_c_pauses_and_the_operator_goes_on(station, tmp_path):
     ]
 
 
-def test_the_operator_of_a_paused_run_may_stop_it(station, tmp_path):
+def test_the_operator_of_a_paused_run_may_stop_it(station, ramsey, tmp_path):
     """False from the prompt, a second Ctrl-C at the prompt, or a closed terminal."""
     answers = [lambda: False, lambda: os.kill(os.getpid(), signal.SIGINT), lambda: [].pop()]
     for answer in answers[:2]:
         station.diary.clear()
         station.hooks["timing.fire"] = press(signal.SIGINT, at=1)
         result = run(
-            RamseyEllipse(**SETTINGS), station, data=tmp_path,
+            ramsey(**SETTINGS), station, data=tmp_path,
             on_pause=lambda progress, answer=answer: bool(answer()),
         )  # fmt: skip
         assert result.state is State.STOPPED and result.shots == 30
@@ -82,34 +81,34 @@ def test_the_operator_of_a_paused_run_may_stop_it(station, tmp_path):
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
-def test_second_ctrl_c_and_sigterm_do_not_wait_for_the_block(station, tmp_path, signals):
+def test_second_ctrl_c_and_sigterm_do_not_wait_for_the_block(station, ramsey, tmp_path, signals):
     """The counter is not read any more; what was acknowledged before stays."""
     station.hooks["timing.fire"] = press(*signals, at=2)
-    result = run(RamseyEllipse(**SETTINGS), station, data=tmp_path)
+    result = run(ramsey(**SETTINGS), station, data=tmp_path)
     assert result.state is State.STOPPED and result.shots == 30
     assert station.count("detector.read") == 1 and station.diary[-1] == "make_safe"
 
 
-def test_signals_are_ignored_while_outputs_go_safe(station, tmp_path):
+def test_signals_are_ignored_while_outputs_go_safe(station, ramsey, tmp_path):
     """Any number of them: the way into the safe state is walked once, to its end."""
     station.hooks["make_safe"] = press(*[signal.SIGINT] * 3, signal.SIGTERM)
-    result = run(RamseyEllipse(shots=30, block=30), station, data=tmp_path)
+    result = run(ramsey(shots=30, block=30), station, data=tmp_path)
     assert result.state is State.DONE and station.count("make_safe") == 1
 
 
-def test_handlers_are_restored(station, tmp_path):
+def test_handlers_are_restored(station, ramsey, tmp_path):
     """After a run Ctrl-C and SIGTERM do again what they did before."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    run(RamseyEllipse(shots=30, block=30), station, data=tmp_path)
+    run(ramsey(shots=30, block=30), station, data=tmp_path)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_another_thread_may_run_without_signal_handlers(station, tmp_path):
+def test_another_thread_may_run_without_signal_handlers(station, ramsey, tmp_path):
     """Only the main thread may install handlers; a run elsewhere works without."""
     results = []
 
     def work() -> None:
-        results.append(run(RamseyEllipse(shots=30, block=30), station, data=tmp_path))
+        results.append(run(ramsey(shots=30, block=30), station, data=tmp_path))
 
     thread = threading.Thread(target=work)
     thread.start()

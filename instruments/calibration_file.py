@@ -113,6 +113,7 @@ def parse_calibration(path: Path, text: str, problems: Problems) -> Calibration 
     before = len(problems.lines)
     _check_names(content, node, path, problems)
     _check_units(content, node, path, problems)
+    _check_gate(content, node, path, problems)
     covariance = _covariance(content, node, path, problems)
     if len(problems.lines) > before:
         return None
@@ -158,6 +159,16 @@ def _check_units(content: _File, node: CommentedMap, path: Path, problems: Probl
         if unit != wanted:
             text = f"`{key}.unit` of kind `{content.kind}` must be {wanted}, but is {unit!r}"
             problems.add(path, line_of(node, [key, "unit"]), text)
+
+
+def _check_gate(content: _File, node: CommentedMap, path: Path, problems: Problems) -> None:
+    gate_time = content.conditions.get("gate_time", 0.0)
+    if content.kind == "counts" and not gate_time > 0:
+        text = (
+            "kind `counts` needs the gate time [s] that it was taken with, "
+            "`conditions: {gate_time: 5.0e-3}`: gain and background scale with it"
+        )
+        problems.add(path, line_of(node, ["conditions", "gate_time"]), text)
 
 
 def _covariance(

@@ -132,7 +132,7 @@ class Station:
         if not self.rehearsal:
             addresses = [str(entry.address) for entry in self.file.instruments]
             self._exit.enter_context(station_lock(self.file.path, addresses))
-        self._exit.callback(self._qcodes.close_all_registered_instruments)
+        self._exit.callback(self._close_all)
         self._connect()
         self._make_roles()
         self.journal.add_listener(self._heed)
@@ -167,6 +167,14 @@ class Station:
             role = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
             roles[entry.name] = cast(Role, role)
         self.roles = MappingProxyType(roles)
+
+    def _close_all(self) -> None:
+        """Close roles and drivers, the last opened first; one that fails keeps none open."""
+        for name in reversed(list(self._qcodes.components)):
+            try:
+                self._qcodes.close_and_remove_instrument(name)
+            except Exception:
+                log.exception("%s of %s could not be closed", name, self.file.path)
 
     def _heed(self, message: Message) -> None:
         """Whatever is sent after the safe state was reached, may have left it."""

@@ -219,6 +219,15 @@ def test_mistakes_in_a_file_are_named_with_their_line(
     assert f"{path}:{line}: " in str(caught.value)
 
 
+def test_a_counts_calibration_needs_its_gate_time(tmp_path: Any) -> None:
+    """Without it gain and background could not be scaled to another gate."""
+    shipped = resources.files("cavitylab.station_configs") / "calibrations" / "detector.yaml"
+    path = tmp_path / "detector.yaml"
+    path.write_text(shipped.read_text().replace("conditions: {gate_time: 5.0e-3}\n", ""))
+    with pytest.raises(CalibrationError, match="needs the gate time"):
+        Calibration.load(path)
+
+
 def test_all_mistakes_of_a_file_come_at_once(tmp_path: Any) -> None:
     """One reading shows everything there is to mend."""
     path = tmp_path / "drive.yaml"

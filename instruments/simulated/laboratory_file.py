@@ -27,9 +27,9 @@ from ..errors import StationFileError
 from ..yaml_lines import Problems, line_of, plain, read_mapping, suggestion, validated
 from .faults import KINDS
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry
+from .wiring import PHOTONS
 
 FORMAT = 1
-PHOTONS = "photons"
 TWO_ENSEMBLE_LINES = (
     "drive.rf",
     "drive.switch",

@@ -131,15 +131,17 @@ def bench(tmp_path: Path) -> Callable[..., str]:
     """The VISA library of a fresh simulated bench, with faults on purpose if given.
 
     A fault is written as in a laboratory file, for instance
-    ``{device: rf, kind: mute, match: FREQ, nth: 1}``.
+    ``{device: rf, kind: mute, match: FREQ, nth: 1}``; options are those of the library's
+    name, such as ``clock="real"``.
     """
 
-    def library(*faults: str, latency: str = "none") -> str:
+    def library(*faults: str, **options: str) -> str:
         text = BENCH.read_text(encoding="utf-8")
         if faults:
             text += "faults:\n" + "".join(f"  - {fault}\n" for fault in faults)
         path = tmp_path / f"bench{next(_sessions)}.lab.yaml"
         path.write_text(text, encoding="utf-8")
-        return f"{path}?seed=1&latency={latency}@cavitylab"
+        query = "&".join(f"{key}={value}" for key, value in {"seed": "1", **options}.items())
+        return f"{path}?{query}@cavitylab"
 
     return library

@@ -20,20 +20,19 @@ A file with mistakes is refused with all of them at once, each with file and lin
 from __future__ import annotations
 
 import hashlib
-import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from pyvisa.rname import InvalidResourceName, ResourceName
 from qcodes.instrument import VisaInstrument
 from ruamel.yaml.comments import CommentedMap
 
 from .calibration import Calibration
 from .calibration_file import parse_calibration
+from .entry_checks import WORDS, address_problem, driver_options, fits, source_problems
 from .errors import StationFileError
 from .known_types import find_type, known_types
 from .roles.base import Role
@@ -228,7 +227,7 @@ class _Reader:
             words = "is missing" if address is None else f"must be text, but is {address!r}"
             self.complain((*here, "address"), f"{name}: key `address` {words}")
         else:
-            problem = _address_problem(address)
+            problem = address_problem(address)
             if problem:
                 self.complain((*here, "address"), f"{name}: {problem}")
             elif address.upper() in self._seen:
@@ -236,12 +235,12 @@ class _Reader:
                 self.complain((*here, "address"), f"{name}: {address} is the address of `{other}`")
             else:
                 self._seen[address.upper()] = name
-        possible = _driver_options(kind)
+        possible = driver_options(kind)
         for key, value in init.items():
             if key not in possible:
                 self.complain((*here, "init", str(key)), f"{name}: {_unknown_key(key, possible)}")
-            elif not _fits(value, possible[key]):
-                wanted = _WORDS[possible[key]]
+            elif not fits(value, possible[key]):
+                wanted = WORDS[possible[key]]
                 text = f"{name}: `{key}` must be {wanted}, but is {plain(value)!r}"
                 self.complain((*here, "init", key), text)
 
@@ -274,7 +273,7 @@ class _Reader:
             hint = suggestion(instrument, drivers)
             self.complain(here, f"{name}: source `{source}`: `{instrument}` is {what}{hint}")
             return
-        for problem in _source_problems(kind, self._kinds[instrument], channel):
+        for problem in source_problems(kind, self._kinds[instrument], channel):
             self.complain(here, f"{name}: source `{source}`: {problem}")
         if f"source {source}" in self._seen:
             other = self._seen[f"source {source}"]
@@ -326,80 +325,3 @@ def _unknown_key(key: Any, possible: Any) -> str:
     if reason is not None:
         return f"key `{key}` is refused: {reason}"
     return f"unknown key `{key}`{suggestion(key, possible)}"
-
-
-_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "float": "a positive number",
-        "int": "a whole number",
-        "bool": "true or false",
-        "str": "text",
-        "": "a single value",
-    }
-)
-
-
-def _driver_options(kind: type[Any]) -> dict[str, str]:
-    """Keys that a driver's `init:` may have, its own named arguments, with their types."""
-    hidden = (
-        "self",
-        "name",
-        "address",
-        "journal",
-        "visalib",
-        "terminator",
-        "device_clear",
-        "timeout",
-    )
-    own = {}
-    for name, argument in inspect.signature(kind.__init__).parameters.items():
-        named = argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
-        if named and name not in hidden:
-            stated = str(argument.annotation).removesuffix(" | None")
-            own[name] = stated if stated in _WORDS else ""
-    return {**own, "timeout": "float"}
-
-
-def _fits(value: Any, kind: str) -> bool:
-    """Whether a value of the file suits an argument; numbers of drivers are limits and times."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "float":
-        return number and 0 < value < float("inf")
-    if kind == "":
-        return not isinstance(value, dict | list)
-    return isinstance(value, {"int": int, "bool": bool, "str": str}[kind]) and (
-        kind == "bool" or not isinstance(value, bool)
-    )
-
-
-def _address_problem(address: str) -> str | None:
-    example = "TCPIP0::192.168.10.21::5025::SOCKET"
-    try:
-        resource = ResourceName.from_string(address)
-    except (InvalidResourceName, ValueError):
-        return f"`{address}` is not a VISA address such as {example}"
-    host = getattr(resource, "host_address", None)
-    if host is not None and re.fullmatch(r"[\d.]+", host):
-        parts = host.split(".")
-        if len(parts) != 4 or not all(part.isdigit() and int(part) <= 255 for part in parts):
-            return f"`{address}`: {host} is not an IP address (four numbers from 0 to 255)"
-    port = getattr(resource, "port", None)
-    if port is not None and not (port.isdigit() and 1 <= int(port) <= 65535):
-        return f"`{address}`: the port must be a number from 1 to 65535, but is {port}"
-    return None
-
-
-def _source_problems(kind: type[Role], driver: type[Any] | None, channel: str) -> Iterator[str]:
-    """Why a driver's channel does not fit a role; drivers of others are taken on trust."""
-    if driver is None or not kind.sources:
-        return
-    fitting = kind.sources.get(driver.__name__)
-    if fitting is None:
-        if driver.__module__.startswith(Role.__module__.rsplit(".", 2)[0] + ".drivers."):
-            wanted = " or ".join(kind.sources)
-            yield f"{kind.__name__} needs a {wanted}, but this is a {driver.__name__}"
-    elif fitting and channel not in fitting:
-        shown = f"`{channel}`" if channel else "missing"
-        yield f"the channel of {driver.__name__} is {shown}{suggestion(channel, fitting)}"
-    elif not fitting and channel:
-        yield f"{driver.__name__} is used as a whole: drop `.{channel}`"

@@ -6,7 +6,7 @@ that leaves every reader a consistent prefix (`publisher`), and opening a run wh
 finishes the job (`finalise`).
 """
 
-from .catalogue import RunCatalogue, RunSummary, list_runs
+from .catalogue import RunCatalogue, RunSummary, find_runs, list_runs
 from .errors import (
     DamagedRunError,
     DiskFullError,
@@ -49,6 +49,7 @@ __all__ = [
     "Ticket",
     "Verification",
     "WriterClosedError",
+    "find_runs",
     "git_state",
     "list_runs",
 ]

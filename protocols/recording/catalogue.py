@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import FormatVersionError, RecordingError, RunNotFoundError
+from .errors import RecordingError, RunNotFoundError
 from .layout import FINAL_STATES, RunPaths, read_commit
 from .run import Run
 
@@ -47,12 +47,8 @@ class RunCatalogue:
         self.path = Path(data_dir)
 
     def __iter__(self) -> Iterator[RunSummary]:
-        for folder in sorted(self.path.glob("*/*")):
-            paths = RunPaths(folder)
-            if paths.data.is_dir():
-                summary = _summary(paths)
-                if summary is not None:
-                    yield summary
+        for folder in find_runs(self.path):
+            yield _summary(RunPaths(folder))
 
     def open(self, name: str) -> Run:
         """The run with that id, directory name, or unambiguous beginning of either.
@@ -75,17 +71,22 @@ class RunCatalogue:
         )
 
 
+def find_runs(data_dir: str | Path) -> Iterator[Path]:
+    """The run directories below `data_dir`, oldest first (not those killed while being created)."""
+    for folder in sorted(Path(data_dir).glob("*/*")):
+        if RunPaths(folder).commit.is_file():
+            yield folder
+
+
 def list_runs(data_dir: str | Path) -> list[RunSummary]:
     """All runs below `data_dir`, oldest first; an unreadable one is listed as such."""
     return list(RunCatalogue(data_dir))
 
 
-def _summary(paths: RunPaths) -> RunSummary | None:
+def _summary(paths: RunPaths) -> RunSummary:
     try:
         attributes = read_commit(paths)["attributes"]
-    except RunNotFoundError:  # killed while it was being created
-        return None
-    except (RecordingError, FormatVersionError) as error:
+    except RecordingError as error:
         name = paths.root.name
         return RunSummary(paths.root, name[-8:], name, None, None, "unreadable", 0, (), str(error))
     origin, commit = attributes["cavitylab"], attributes["cavitylab_commit"]

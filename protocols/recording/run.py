@@ -188,19 +188,17 @@ class Run:
 
     def _snapshot(self, stream: str, start: int) -> Columns:
         """Rows from `start`: first the store's, then those still in the journal."""
+        length = self._stored_rows(stream)
         for _ in range(_SNAPSHOT_TRIES):
             commit = self.attrs["cavitylab_commit"]
-            length = (
-                self._stored_rows(stream)
-                if stream not in commit["rows"]
-                else int(commit["rows"][stream])
-            )
+            length = int(commit["rows"][stream])
             declared, frames = self._journal_tail(stream, int(commit["journal_seq"]))
             tail = _consecutive(declared, frames, max(length, start)) if declared else []
-            if tail is not None:
+            # Rows may have been published, and deleted from the journal, between the two looks.
+            if tail or (tail is not None and self.attrs["cavitylab_commit"] == commit):
                 return _joined([self._stored(stream, start, length), *tail])
-            time.sleep(0.005)  # published and deleted between the two looks: look again
-        return self._stored(stream, start, self._stored_rows(stream))
+            time.sleep(0.005)
+        return self._stored(stream, start, length)
 
     def _journal_tail(self, stream: str, seq: int) -> tuple[Stream | None, list[Frame]]:
         if not self._paths.journal.exists():

@@ -181,13 +181,8 @@ class Stream:
 
     def _array(self, one: Field) -> ArraySpec:
         rows = self.chunk_rows
-        if one.row_bytes > _TRACE_ROW_BYTES:
-            rows = 1 << max(
-                0,
-                int(math.log2(_TRACE_CHUNK_BYTES / one.row_bytes))
-                if one.row_bytes <= _TRACE_CHUNK_BYTES
-                else 0,
-            )
+        if one.row_bytes > _TRACE_ROW_BYTES:  # a power of two too: chunks nest in the stream's
+            rows = 1 << max(0, int(math.log2(_TRACE_CHUNK_BYTES / one.row_bytes)))
         return ArraySpec(
             one.name,
             self.name,

@@ -59,6 +59,20 @@ def test_follow_gives_every_row_once_while_a_run_is_written(writer, known):
     assert list(blocks) == []
 
 
+def test_rows_do_not_vanish_while_they_move_to_the_store(writer, known, monkeypatch):
+    """Published and gone from the journal between a reader's two looks: it looks again."""
+    monkeypatch.setattr("cavitylab.protocols.recording.publish_thread.INTERVAL_SECONDS", 60)
+    writer.append("shot", known.shots(0, 100)).wait()
+    original = Run._journal_tail
+
+    def late(self, stream, seq):
+        writer.close()
+        return original(self, stream, seq)
+
+    monkeypatch.setattr(Run, "_journal_tail", late)
+    assert known.check(Run.open(writer.path).load("shot")) == 100
+
+
 def test_follow_can_start_in_the_middle(writer, known):
     """`start` skips rows that somebody has seen already."""
     writer.append("shot", known.shots(0, 50))

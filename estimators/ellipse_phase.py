@@ -137,9 +137,12 @@ class EllipsePhase:
         return self._report(posterior, optimum, limits, None, level, {"interval": "curvature"})
 
     def _counts(self) -> Array:
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
-        return self._blocks[0] if self._blocks else np.zeros((0, 2))
+        """All shots, sorted: they are exchangeable, and so no answer depends on their order."""
+        if not self._blocks:
+            return np.zeros((0, 2))
+        shots = np.concatenate(self._blocks)
+        self._blocks = [shots[np.lexsort((shots[:, 1], shots[:, 0]))]]
+        return self._blocks[0]
 
     def _report(
         self,

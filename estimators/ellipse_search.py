@@ -19,6 +19,7 @@ _SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
 _COMB_BELOW = 0.4  # counting noise in atoms below which single atoms show in the counts
 _COMB_SHOTS = 400
 _GEOMETRIC_SHOTS = 400
+_SEARCH_SHOTS = 10_000
 _RING_SHOTS = 200
 _STARTS = 4
 _FIRST_STEPS = 6
@@ -43,7 +44,19 @@ def search(
     beliefs: EllipseBeliefs,
     counts: Array,
 ) -> Search:
-    """Two stages: scan of the phase at believed nuisances, then scoring from the best maxima."""
+    """Two stages: scan of the phase at believed nuisances, then scoring from the best maxima.
+
+    Of very many shots the maxima are sought with a part, and the best one refined with all.
+    """
+    stride = math.ceil(len(counts) / _SEARCH_SHOTS)
+    if stride > 1:
+        part = counts[::stride]
+        few = EllipsePosterior(likelihood, beliefs, part)
+        early = search(few, likelihood, beliefs, part)
+        optimum = maximise(posterior, early.optimum.point.x)
+        return Search(
+            optimum, early.starts, early.evaluations + optimum.iterations, early.geometric
+        )
     geometric = geometric_start(beliefs, counts)
     phases = _scan_phases(beliefs, likelihood, geometric)
     subset = slice(None)
@@ -114,7 +127,7 @@ def _comb(
     covariance = np.asarray(beliefs.covariance)
     gain_std, background_std = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
     tooth_gain, tooth_background = 0.2 / beliefs.atoms, 0.2 * beliefs.gain
-    if beliefs.counting_noise >= _COMB_BELOW or not likelihood.resolves_atoms:
+    if not _sees_atoms(likelihood, beliefs):
         return [(centre, 0.0)]
     gains = _offsets(gain_std, tooth_gain, 80)
     backgrounds = _offsets(background_std, tooth_background, 3)
@@ -129,6 +142,10 @@ def _comb(
             found.append((score, nuisances, penalty))
     found.sort(key=lambda item: -item[0])
     return [(nuisances, penalty) for _, nuisances, penalty in found[:3]]
+
+
+def _sees_atoms(likelihood: ShotLikelihood, beliefs: EllipseBeliefs) -> bool:
+    return likelihood.resolves_atoms and beliefs.counting_noise < _COMB_BELOW
 
 
 def _offsets(std: float, tooth: float, most: int) -> Array:

@@ -44,7 +44,7 @@ class Reply:
     Attributes:
         data: Called when the answer leaves the device; without terminator.
         ready: The time on the clock at which it will be ready, as far as known
-            now; inf while nothing that would complete it is under way.
+            now: 0 when it is, inf while nothing that would complete it is under way.
     """
 
     data: Callable[[], bytes]

@@ -137,7 +137,7 @@ def test_time_out_costs_virtual_time_only(library, open_at: Open) -> None:
 
 def test_late_answer_meets_the_next_question(library, open_at: Open) -> None:
     """After a time-out on a socket the next question gets the old answer."""
-    resource = open_at(library('{device: coil, kind: slow, match: IDN, seconds: 3}'))
+    resource = open_at(library("{device: coil, kind: slow, match: IDN, seconds: 3}"))
     resource.timeout = 2000
     with pytest.raises(pyvisa.VisaIOError):
         resource.query("*IDN?")
@@ -155,7 +155,7 @@ def test_unread_answer_is_discarded_on_gpib(library, open_at: Open) -> None:
 
 def test_clear_drains_a_socket_for_a_tenth_of_a_second(library, open_at: Open) -> None:
     """Clearing a socket throws away what has come, not what comes later."""
-    resource = open_at(library('{device: coil, kind: slow, match: VOLT, nth: 1, seconds: 1}'))
+    resource = open_at(library("{device: coil, kind: slow, match: VOLT, nth: 1, seconds: 1}"))
     resource.write("CURR?")
     resource.clear()
     resource.write("VOLT?")
@@ -168,7 +168,7 @@ def test_clear_drains_a_socket_for_a_tenth_of_a_second(library, open_at: Open) -
 def test_clear_empties_gpib(library, open_at: Open) -> None:
     """Device clear on GPIB forgets answers that are still on their way."""
     resource = open_at(
-        library('{device: coil, kind: slow, match: VOLT, seconds: 1}'), "GPIB0::6::INSTR"
+        library("{device: coil, kind: slow, match: VOLT, seconds: 1}"), "GPIB0::6::INSTR"
     )
     resource.write("VOLT?")
     resource.clear()

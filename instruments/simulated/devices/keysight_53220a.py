@@ -178,10 +178,10 @@ class Keysight53220A(ScpiDevice):
         return seconds if seconds <= 1000.0 else math.inf
 
     def complete_at(self) -> float:
-        """When the measurement will be over: now, later, or inf (nothing under way)."""
+        """Time when the measurement will be over (0: already, inf: nothing under way)."""
         self.collect()
         if not self.running:
-            return self.now()
+            return 0.0
         if self.gate_source == "TIME":
             return self.armed_at + (self.wanted - self.taken) * self.gate_time
         burst = self.laboratory.burst
@@ -326,7 +326,7 @@ class Keysight53220A(ScpiDevice):
 
     def _filled_at(self, count: int) -> float:
         self.collect()
-        return self.now() if len(self.memory) >= count else self.complete_at()
+        return 0.0 if len(self.memory) >= count else self.complete_at()
 
     def _erase(self, count: int) -> list[int]:
         return [self.memory.popleft() for _ in range(min(count, len(self.memory)))]

@@ -59,8 +59,8 @@ class ScpiDevice(SimulatedDevice):
         self._values[header, copy] = value
 
     def idle_at(self) -> float:
-        """Time at which pending operations are over (inf: not known now)."""
-        return self.now()
+        """Time at which pending operations are over (0: already, inf: not known now)."""
+        return 0.0
 
     # -- messages -----------------------------------------------------------------------
 

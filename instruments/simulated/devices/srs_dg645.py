@@ -19,19 +19,24 @@ from ..shots import Burst, Shot
 from .base import SimulatedDevice, logic
 from .dg645_delays import Delays
 from .dg645_settings import (
+    ABORT_DELAY,
     COMMON_BITS,
+    EDGES,
+    END_OF_BURST,
+    END_OF_DELAY,
+    OUTPUTS,
+    RATE,
     SETTINGS,
+    TRIG,
     Refused,
     Setting,
     channel_code,
+    expect,
     integer,
     real,
-)
+)  # fmt: skip
 
-OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
-EDGES = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}
 DEPTH = 20
-TRIG, RATE, END_OF_DELAY, END_OF_BURST, INHIBIT, ABORT_DELAY = 1, 2, 4, 8, 16, 32
 RECOVERY = 25e-9
 SHORTEST_CYCLE = 100e-9
 FREE_RUN = 2**31
@@ -62,6 +67,7 @@ class SRSDG645(SimulatedDevice):
         self.burst: Burst | None = None
         self.armed = False
         self._reported: Burst | None = None
+        self._ended = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -128,9 +134,9 @@ class SRSDG645(SimulatedDevice):
             if index not in setting.indices:
                 raise Refused(10)
         if question:
-            _count(parameters, 0)
+            expect(parameters, 0)
             return setting.show(self.values[setting.name, index])
-        _count(parameters, 1)
+        expect(parameters, 1)
         value = setting.parse(parameters[0])
         if setting.name in ("LAMP", "LOFF"):
             other = self.values["LOFF" if setting.name == "LAMP" else "LAMP", index]
@@ -162,21 +168,21 @@ class SRSDG645(SimulatedDevice):
         return max(self.values["HOLD", 0], self.delays.longest() + RECOVERY, SHORTEST_CYCLE)
 
     def _set_delay(self, parameters: list[str], link: Link) -> None:
-        _count(parameters, 3)
+        expect(parameters, 3)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
         changed = self.delays.relinked(channel, reference, real(parameters[2]))
         self._abort_if(True)
         self.delays = changed
 
     def _set_link(self, parameters: list[str], link: Link) -> None:
-        _count(parameters, 2)
+        expect(parameters, 2)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
         changed = self.delays.relinked(channel, reference, self.delays.after.get(channel, 0.0))
         self._abort_if(True)
         self.delays = changed
 
     def _get_delay(self, parameters: list[str], link: Link) -> str:
-        _count(parameters, 1)
+        expect(parameters, 1)
         channel = channel_code(parameters[0])
         if channel == 0:
             raise Refused(13)
@@ -185,7 +191,7 @@ class SRSDG645(SimulatedDevice):
         return f"{self.delays.links[channel]},{self.delays.after[channel]:+.12f}"
 
     def _get_link(self, parameters: list[str], link: Link) -> str:
-        _count(parameters, 1)
+        expect(parameters, 1)
         channel = channel_code(parameters[0])
         if channel in (0, 1):
             raise Refused(13)
@@ -207,7 +213,9 @@ class SRSDG645(SimulatedDevice):
         burst = self.burst
         if burst is None or self._reported is burst:
             return
-        if self.now() >= burst.start + self.cycle:
+        ended = burst.begun(self.now() - self.cycle)
+        if ended > self._ended:
+            self._ended = ended
             self.instrument_status |= END_OF_DELAY
         if self.now() >= burst.finish - 1e-12:
             self._reported = burst
@@ -259,7 +267,7 @@ class SRSDG645(SimulatedDevice):
     def _launch(self, start: float, period: float, count: int) -> None:
         burst = self.laboratory.fire(self.name, start, period, count)
         if burst is not None:
-            self.burst = burst
+            self.burst, self._ended = burst, 0
             self.instrument_status |= TRIG
 
     def _free_run(self) -> None:
@@ -343,14 +351,14 @@ class SRSDG645(SimulatedDevice):
         self.armed = False
 
     def _save(self, parameters: list[str], link: Link) -> None:
-        _count(parameters, 1)
+        expect(parameters, 1)
         slot = integer(parameters[0])
         if not 1 <= slot <= 9:
             raise Refused(10)
         self.saved[slot] = dict(self.values), self.delays
 
     def _recall(self, parameters: list[str], link: Link) -> None:
-        _count(parameters, 1)
+        expect(parameters, 1)
         slot = integer(parameters[0])
         if slot == 0:
             self._restore_defaults(parameters, link)
@@ -380,11 +388,6 @@ class SRSDG645(SimulatedDevice):
 
     def _nothing(self, parameters: list[str], link: Link) -> None:
         """Accepted; nothing that the simulation shows."""
-
-
-def _count(parameters: list[str], wanted: int) -> None:
-    if len(parameters) != wanted:
-        raise Refused(116 if len(parameters) < wanted else 115)
 
 
 _Method = Callable[[SRSDG645, list[str], Link], str | None]

@@ -15,6 +15,7 @@ from .exits import ExitCode, say_error
 if TYPE_CHECKING:
     from ..instruments.calibration import Calibration
     from ..protocols.engine import RunResult
+    from ..protocols.engine.engine import OnPause
     from ..protocols.engine.events import RunEvent, Subscriber
     from ..protocols.protocol import ExperimentProtocol
     from .figures import RunningEstimate
@@ -68,7 +69,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def rehearse_and_run(
-    order: Order, subscribers: Sequence[Subscriber]
+    order: Order, subscribers: Sequence[Subscriber], on_pause: OnPause | None = None
 ) -> tuple[RunResult, ExperimentProtocol, Mapping[str, Calibration]]:
     """Open the station of the order, run its protocol, and return what came of it."""
     from ..instruments.journal import Journal
@@ -99,6 +100,7 @@ def rehearse_and_run(
                 tags=order.tags,
                 title=order.title,
                 subscribers=subscribers,
+                on_pause=on_pause,
             )
             return result, protocol, opened.calibrations
     finally:
@@ -176,14 +178,16 @@ def execute(order: Order, *, as_json: bool, with_figure: bool) -> ExitCode:
     begun = time.perf_counter()
     console = Console(stderr=as_json)
     history = History()
-    live = console.is_terminal
     progress: Subscriber
-    if live:
-        progress = LiveProgress(console)
+    on_pause: OnPause | None = None
+    if console.is_terminal:
+        progress = bar = LiveProgress(console)
+        # Without somebody who can answer, the first Ctrl-C stops instead of asking.
+        on_pause = bar.ask_whether_to_go_on if sys.stdin.isatty() else None
     else:
         progress = PlainProgress(sys.stderr if as_json else sys.stdout)
     console.print(opening_line(order), highlight=False)
-    result, protocol, _ = rehearse_and_run(order, (progress, history))
+    result, protocol, _ = rehearse_and_run(order, (progress, history), on_pause)
     figure = _figure(result, protocol, history) if with_figure else None
     if as_json:
         print(jsonlib.dumps(run_document(result), allow_nan=False))

@@ -39,7 +39,9 @@ def errors_told() -> Iterator[None]:
     from pydantic import ValidationError
 
     from ..instruments.errors import CalibrationError, CavityLabError, StationFileError
-    from ..protocols.recording.errors import RecordingError
+    from ..protocols import UnknownProtocolError
+    from ..protocols.engine.until import UntilError
+    from ..protocols.recording.errors import RecordingError, RunNotFoundError
 
     try:
         yield
@@ -47,7 +49,13 @@ def errors_told() -> Iterator[None]:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         say_error(f"{error.title}: " + "; ".join(lines))
         raise SystemExit(ExitCode.USAGE) from error
-    except (StationFileError, CalibrationError, FileNotFoundError) as error:
+    except (
+        StationFileError,
+        CalibrationError,
+        UnknownProtocolError,
+        UntilError,
+        RunNotFoundError,
+    ) as error:
         say_error(str(error))
         raise SystemExit(ExitCode.USAGE) from error
     except (CavityLabError, RecordingError) as error:

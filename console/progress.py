@@ -74,13 +74,17 @@ class LiveProgress:
             case _:
                 pass
 
-    def pause(self) -> None:
-        """Give the terminal back to a prompt."""
+    def ask_whether_to_go_on(self, event: Progress) -> bool:
+        """The prompt of a paused run: True goes on, False stops into the safe state."""
         self._bar.stop()
-
-    def resume(self) -> None:
-        """Take the terminal again after a prompt."""
-        self._bar.start()
+        answer = self._bar.console.input(
+            f"[bold]Paused[/] after {event.shots} of {event.planned} shots. Outputs are as they "
+            "are. [bold]c[/]ontinue, or stop into the [bold]s[/]afe state? [c/S] "
+        )
+        go_on = answer.strip().lower() in {"c", "continue"}
+        if go_on:
+            self._bar.start()
+        return go_on
 
 
 class PlainProgress:

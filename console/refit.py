@@ -134,7 +134,7 @@ def refit(
             if beliefs is not None:
                 known = read_beliefs(beliefs)
         elif not source.exists():
-            raise FileNotFoundError(f"{source}: no such run or file")
+            raise RecordsError(f"{source}: no such run or file")
         elif beliefs is None:
             raise RecordsError(
                 f"{source}: counts alone do not fix a phase; give --beliefs FILE "

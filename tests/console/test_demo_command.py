@@ -69,7 +69,7 @@ def test_trace_shows_the_real_command_strings(demo):
         "TOT:GATE:SOUR EXT",
         "SAMP:COUN ",
         "CURR ",
-        "(param-ref 'emission)",
+        "(param-ref 'laser1:emission)",
         "OFF,1",
         "OUTP OFF",
     ):

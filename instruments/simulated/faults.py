@@ -15,6 +15,9 @@ error_queue      the device reports an error that nobody caused
 wrong_value      the number in the answer is wrong but valid (`value`, or 10 % more)
 stuck            from now on the same question always gets the same old answer
 trigger_lost     the message is not obeyed (a pulse that nobody saw)
+trigger_doubled  the message is obeyed twice
+gate_lost        the counter misses the next opening of its gate
+memory_overflow  the counter loses its oldest reading and says so in its status
 laser_unlocked   the laser falls out of lock
 coil_hot         the coil supply's interlock switches the output off
 ===============  ======================================================================
@@ -34,7 +37,15 @@ import numpy as np
 from ..errors import StationFileError
 
 ON_THE_WIRE = ("mute", "slow", "garbage", "truncate", "drop", "wrong_value", "stuck")
-IN_THE_DEVICE = ("error_queue", "trigger_lost", "laser_unlocked", "coil_hot")
+IN_THE_DEVICE = (
+    "error_queue",
+    "trigger_lost",
+    "trigger_doubled",
+    "gate_lost",
+    "memory_overflow",
+    "laser_unlocked",
+    "coil_hot",
+)
 KINDS = (*ON_THE_WIRE, *IN_THE_DEVICE, "refuse")
 
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")

@@ -133,6 +133,8 @@ class Link:
         late = lab.latency_of(device)
         self._free_at = max(lab.now(), self._free_at) + late
         answer = None if "trigger_lost" in kinds else device.handle(message, self)
+        if "trigger_doubled" in kinds:
+            device.handle(message, self)
         if "drop" in kinds:
             self.dead = True
         if answer is None or "mute" in kinds or self.dead:

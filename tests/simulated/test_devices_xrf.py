@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cavitylab.instruments.simulated.devices.moglabs_xrf import MOGLabsXRF
-from cavitylab.instruments.simulated.devices.xrf_channel import Entry, Words, XRFChannel
+from cavitylab.instruments.simulated.devices.xrf_channel import (
+    Entry,
+    Words,
+    XRFChannel,
+    amplitude_word,
+    frequency_word,
+)
 from cavitylab.instruments.simulated.laboratory import Laboratory
 from cavitylab.instruments.simulated.lines import Stretch
 from cavitylab.instruments.simulated.links import Link, ReadEnd
@@ -137,8 +143,6 @@ def test_table_started_by_command(bench: Bench) -> None:
 
 
 def tone(dbm: float = 20.0) -> Words:
-    from cavitylab.instruments.simulated.devices.xrf_channel import amplitude_word, frequency_word
-
     return Words(frequency_word(80e6), amplitude_word(dbm), 0)
 
 

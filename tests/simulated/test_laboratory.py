@@ -294,6 +294,31 @@ def test_lost_trigger_fires_nothing(table: Table) -> None:
     assert table.lab.next_shot == 0
 
 
+def test_lost_gate_is_one_reading_less(table: Table) -> None:
+    """The counter misses one opening: the number of readings tells."""
+    table.lab.spoil([FaultRule("counter", "gate_lost", "<fire>")])
+    table.fire()
+    table.lab.clock.wait(1.0)
+    assert table.readings() == [1, 10, 11, 20, 21, 30, 31, 40, 41]
+
+
+def test_memory_overflow_is_shown_in_the_status(table: Table) -> None:
+    """The oldest reading is gone, and bit 14 of the questionable status says so."""
+    table.lab.spoil([FaultRule("counter", "memory_overflow", "R\\?")])
+    table.fire()
+    table.lab.clock.wait(1.0)
+    assert len(table.readings()) == 9
+    assert table.ask("counter", "STAT:QUES?") == "+16384"
+
+
+def test_doubled_trigger_comes_too_early(table: Table) -> None:
+    """The second of two triggers finds the unit busy: RATE, and one burst only."""
+    table.lab.spoil([FaultRule("timing", "trigger_doubled", r"\*TRG")])
+    table.fire()
+    assert int(table.ask("timing", "INSR?")) & 2
+    assert table.lab.next_shot == 5
+
+
 def test_aborted_burst_keeps_what_was_counted(table: Table) -> None:
     """Gates that closed before the abort count; the next burst goes on numbering."""
     table.fire()

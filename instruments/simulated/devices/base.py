@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import StationFileError
-from ..lines import Stretch, either
+from ..lines import Stretch, complement, either
 from ..links import Answer, Link
 from ..shots import Shot
 
@@ -123,8 +123,6 @@ def logic(
         high: Voltage during the pulse.
         inverted: Negative polarity: high outside the windows.
     """
-    from ..lines import complement
-
     active = complement(windows, 0.0, period) if inverted else either([list(windows)])
     seen_high, seen_low = high > LOGIC_THRESHOLD, low > LOGIC_THRESHOLD
     if seen_high and not seen_low:

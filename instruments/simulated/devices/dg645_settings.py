@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-COMMON_BITS = {"OPC": 1, "QYE": 4, "DDE": 8, "EXE": 16, "CME": 32, "PON": 128}
-
 OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
 EDGES = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}
-TRIG, RATE, END_OF_DELAY, END_OF_BURST, INHIBIT, ABORT_DELAY = 1, 2, 4, 8, 16, 32
-"""Bits of `INSR?`."""
-
 _REAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(E[-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?\d+")
 

@@ -1,7 +1,7 @@
 """Kepco BOP four-quadrant supply driving a gradient coil.
 
 Simulated: voltage and current mode with compliance, software limits and
-protection, lists of currents, the error queue, and the coil itself (`coil.py`).
+protection, finite lists of currents, the error queue, and the coil itself (`coil.py`).
 The settings `resistance` and `inductance` are the coil's.
 """
 
@@ -51,7 +51,7 @@ class KepcoBOP(ScpiDevice):
         Setting("CURRent:RANGe:AUTO", False),
         Setting("TRIGger:SOURce", "BUS", ("BUS", "IMMediate", "EXTernal")),
         Setting("INITiate:CONTinuous", False),
-        Setting("LIST:COUNt", 1, low=0, high=255),
+        Setting("LIST:COUNt", 1, low=1, high=255),
         Setting("LIST:DIRection", "UP", ("UP", "DOWN")),
         Setting("LIST:GENeration", "DSEQ", ("DSEQuence", "SEQuence")),
     )
@@ -293,7 +293,7 @@ class KepcoBOP(ScpiDevice):
         points = self.points if self.value("LIST:DIRection") == "UP" else self.points[::-1]
         dwell = self.dwell * len(points) if len(self.dwell) == 1 else self.dwell
         time = self.now()
-        for _ in range(max(int(self.value("LIST:COUNt")), 1)):
+        for _ in range(int(self.value("LIST:COUNt"))):
             for value, seconds in zip(points, dwell, strict=True):
                 self.steps.append((time, value))
                 time += seconds

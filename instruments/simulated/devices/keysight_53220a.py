@@ -19,36 +19,11 @@ from numpy.typing import NDArray
 from ..lines import Stretch, complement
 from ..links import Answer, Link, Reply
 from ..shots import GateCursor, Shot
+from .counter_settings import KEPT, MEASUREMENT, MEMORY, shown_real
 from .scpi import ScpiDevice
-from .scpi_language import Call, ScpiError, Setting, choice, command, number
+from .scpi_language import Call, ScpiError, choice, command, number
 
-MEMORY = 1_000_000
-"""Readings; then the oldest are overwritten."""
 NO_DATA = 9.91e37
-
-
-def _real(value: float) -> str:
-    """A number as the counter prints it: 15 digits, exponent of three."""
-    if math.isinf(value):
-        value = math.copysign(9.9e37, value)
-    mantissa, exponent = f"{value:+.14E}".split("E")
-    return f"{mantissa}E{exponent[0]}{int(exponent[1:]):03d}"
-
-
-def _whole(value: float) -> str:
-    return f"{int(value):+d}"
-
-
-MEASUREMENT = (
-    Setting("SAMPle:COUNt", 1, low=1, high=1_000_000, shown=_whole),
-    Setting("TRIGger:COUNt", 1, low=1, high=1_000_000, shown=_whole),
-    Setting("TRIGger:SOURce", "IMM", ("IMMediate", "EXTernal", "BUS")),
-    Setting("TRIGger:SLOPe", "NEG", ("POSitive", "NEGative")),
-    Setting("TRIGger:DELay", 0.0, low=0.0, high=3600.0, unit="S", shown=_real),
-    Setting("[SENSe:]TOTalize:GATE:POLarity", "NEG", ("POSitive", "NEGative")),
-    Setting("[SENSe:]TOTalize:GATE:TIME", 0.1, low=1e-4, high=9.9e37, unit="S", shown=_real),
-)
-"""Reset by every CONFigure."""
 
 
 class Keysight53220A(ScpiDevice):
@@ -63,24 +38,7 @@ class Keysight53220A(ScpiDevice):
         "pulse_amplitude": 2.5,
     }
 
-    plain: ClassVar[tuple[Setting, ...]] = (
-        Setting("INPut#:COUPling", "AC", ("AC", "DC")),
-        Setting("INPut#:IMPedance", 1e6, low=50.0, high=1e6, unit="OHM", shown=_real),
-        Setting("INPut#:RANGe", 5.0, low=5.0, high=50.0, unit="V", shown=_real),
-        Setting("INPut#:SLOPe", "POS", ("POSitive", "NEGative")),
-        Setting("INPut#:FILTer[:LPASs][:STATe]", False),
-        Setting("INPut#:NREJection", False),
-        Setting("INPut#:LEVel[:ABSolute]", 0.0, low=-5.125, high=5.125, unit="V", shown=_real),
-        Setting("INPut#:LEVel:AUTO", True),
-        Setting("OUTPut[:STATe]", False),
-        Setting("ROSCillator:SOURce", "INT", ("INTernal", "EXTernal")),
-        Setting("ROSCillator:SOURce:AUTO", True),
-        Setting("ROSCillator:EXTernal:FREQuency", 10e6, low=1e6, high=10e6, unit="HZ", shown=_real),
-        Setting("SYSTem:TIMeout", 9.9e37, low=10e-3, high=9.9e37, unit="S", shown=_real),
-        Setting("FORMat:BORDer", "NORM", ("NORMal", "SWAPped")),
-        Setting("DATA:POINts:EVENt:THReshold", 1, low=1, high=MEMORY, shown=_whole),
-        *MEASUREMENT,
-    )
+    plain = (*KEPT, *MEASUREMENT)
 
     def reset(self) -> None:
         """As after *RST: frequency function, AC, 1 Mohm, gate polarity NEG."""
@@ -99,6 +57,7 @@ class Keysight53220A(ScpiDevice):
         self.cursor = GateCursor()
         self.armed_at = math.inf
         self.questionable = 0
+        self.missed = 0
 
     def queue(self, link: Link | None) -> deque[str]:
         """One error queue per session, as in the instrument."""
@@ -154,7 +113,20 @@ class Keysight53220A(ScpiDevice):
                 return
             self._remember(np.array([count]))
 
+    def trip(self, kind: str, value: str | None, link: Link | None) -> None:
+        """`gate_lost` and `memory_overflow`; a number of readings that tells."""
+        if kind == "gate_lost":
+            self.missed += 1
+        if kind == "memory_overflow":
+            self.collect()
+            self._erase(1)
+            self.questionable |= 1 << 14
+        super().trip(kind, value, link)
+
     def _remember(self, counts: NDArray[np.int64]) -> None:
+        lost = min(self.missed, len(counts))
+        self.missed -= lost
+        counts = counts[lost:]
         if self.laboratory.wiring.counter != (self.name, f"in{self.channel}"):
             counts = np.zeros_like(counts)
         if not self._threshold_good():
@@ -245,7 +217,7 @@ class Keysight53220A(ScpiDevice):
     def _configuration(self, call: Call) -> str:
         if self.function != "TOT":
             return '"FREQ +1.0E+007"'
-        return f'"TOT:TIM {_real(self.gate_time)},(@{self.channel})"'
+        return f'"TOT:TIM {shown_real(self.gate_time)},(@{self.channel})"'
 
     @command("[SENSe:]FUNCtion[:ON]?")
     def _function(self, call: Call) -> str:
@@ -339,7 +311,7 @@ class Keysight53220A(ScpiDevice):
     @command("DATA:LAST?")
     def _last(self, call: Call) -> str:
         self.collect()
-        return _real(self.memory[-1] if self.memory else NO_DATA)
+        return shown_real(self.memory[-1] if self.memory else NO_DATA)
 
     @command("FORMat[:DATA]")
     def _set_format(self, call: Call) -> None:
@@ -351,7 +323,7 @@ class Keysight53220A(ScpiDevice):
 
     def _formatted(self, readings: Sequence[float]) -> bytes:
         if self.form == "ASC":
-            return ",".join(_real(one) for one in (readings or [NO_DATA])).encode()
+            return ",".join(shown_real(one) for one in (readings or [NO_DATA])).encode()
         return b"#0" + self._binary(readings)
 
     def _binary(self, readings: Sequence[float]) -> bytes:
@@ -360,7 +332,7 @@ class Keysight53220A(ScpiDevice):
 
     def _block(self, readings: list[int]) -> bytes:
         if self.form == "ASC":
-            data = ",".join(_real(one) for one in readings).encode()
+            data = ",".join(shown_real(one) for one in readings).encode()
         else:
             data = self._binary(readings)
         length = str(len(data))

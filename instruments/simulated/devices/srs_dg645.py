@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -19,24 +18,18 @@ from ..shots import Burst, Shot
 from .base import SimulatedDevice, logic
 from .dg645_delays import Delays
 from .dg645_settings import (
-    ABORT_DELAY,
-    COMMON_BITS,
     EDGES,
-    END_OF_BURST,
-    END_OF_DELAY,
     OUTPUTS,
-    RATE,
     SETTINGS,
-    TRIG,
     Refused,
     Setting,
     channel_code,
     expect,
     integer,
     real,
-)  # fmt: skip
+)
+from .dg645_status import COMMON_BITS, Event, Status
 
-DEPTH = 20
 RECOVERY = 25e-9
 SHORTEST_CYCLE = 100e-9
 FREE_RUN = 2**31
@@ -58,9 +51,7 @@ class SRSDG645(SimulatedDevice):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.errors: deque[int] = deque()
-        self.event_status = 128
-        self.instrument_status = 0
+        self.status = Status()
         self.saved: dict[int, tuple[dict[tuple[str, int], float], Delays]] = {}
         self.owner: Link | None = None
         self.endings: dict[int, bytes] = {}
@@ -84,7 +75,7 @@ class SRSDG645(SimulatedDevice):
         """Commands end with `;`, CR or LF; more than 255 bytes without an end are lost."""
         *messages, rest = re.split(rb"[;\r\n]", data)
         if len(rest) > 255:
-            self._error(30)
+            self.status.error(30)
             rest = b""
         return [one.strip() for one in messages if one.strip()], rest
 
@@ -109,7 +100,7 @@ class SRSDG645(SimulatedDevice):
             parameters = [one.strip() for one in rest.split(",")] if rest else []
             return self._obey(name, question, parameters, link)
         except Refused as refused:
-            self._error(refused.code)
+            self.status.error(refused.code)
             return None
 
     def _obey(self, name: str, question: bool, parameters: list[str], link: Link) -> str | None:
@@ -148,17 +139,10 @@ class SRSDG645(SimulatedDevice):
             self._free_run()
         return None
 
-    def _error(self, code: int) -> None:
-        if len(self.errors) >= DEPTH - 1:
-            code = 254
-        if len(self.errors) < DEPTH:
-            self.errors.append(code)
-        self.event_status |= COMMON_BITS["CME"] if 110 <= code < 170 else COMMON_BITS["EXE"]
-
     def trip(self, kind: str, value: str | None, link: Link | None) -> None:
         """`error_queue`: the error code `value`, or 40."""
         if kind == "error_queue":
-            self._error(int(value or 40))
+            self.status.error(int(value or 40))
 
     # -- delays -------------------------------------------------------------------------
 
@@ -216,17 +200,17 @@ class SRSDG645(SimulatedDevice):
         ended = burst.begun(self.now() - self.cycle)
         if ended > self._ended:
             self._ended = ended
-            self.instrument_status |= END_OF_DELAY
+            self.status.instrument |= Event.END_OF_DELAY
         if self.now() >= burst.finish - 1e-12:
             self._reported = burst
             if self.values["BURM", 0]:
-                self.instrument_status |= END_OF_BURST
+                self.status.instrument |= Event.END_OF_BURST
 
     def _abort_if(self, aborts: bool) -> None:
         if aborts and any(self.busy()) and self.burst is not None:
             self.laboratory.abort(self.burst)
             self._reported = self.burst
-            self.instrument_status |= ABORT_DELAY
+            self.status.instrument |= Event.ABORT_DELAY
 
     def _trigger(self, parameters: list[str], link: Link) -> None:
         source = self.values["TSRC", 0]
@@ -250,7 +234,7 @@ class SRSDG645(SimulatedDevice):
 
     def _fire(self) -> None:
         if any(self.busy()):
-            self.instrument_status |= RATE
+            self.status.instrument |= Event.RATE
             return
         count, period = 1, self.cycle
         start = self.now()
@@ -259,7 +243,7 @@ class SRSDG645(SimulatedDevice):
             start += self.values["BURD", 0]
             if period < self.cycle:
                 # triggers that come during a cycle are lost
-                self.instrument_status |= RATE
+                self.status.instrument |= Event.RATE
                 skip = math.ceil(self.cycle / period)
                 count, period = math.ceil(count / skip), period * skip
         self._launch(start, period, count)
@@ -268,7 +252,7 @@ class SRSDG645(SimulatedDevice):
         burst = self.laboratory.fire(self.name, start, period, count)
         if burst is not None:
             self.burst, self._ended = burst, 0
-            self.instrument_status |= TRIG
+            self.status.instrument |= Event.TRIG
 
     def _free_run(self) -> None:
         """Internal trigger: cycles follow each other until the source is changed."""
@@ -277,7 +261,7 @@ class SRSDG645(SimulatedDevice):
             rate = self.values["TRAT", 0]
             skip = math.ceil(self.cycle * rate)
             if skip > 1:
-                self.instrument_status |= RATE
+                self.status.instrument |= Event.RATE
             self._launch(self.now(), max(skip, 1) / rate, FREE_RUN)
 
     # -- wires --------------------------------------------------------------------------
@@ -316,34 +300,26 @@ class SRSDG645(SimulatedDevice):
         return str(self.settings["idn"])
 
     def _last_error(self, parameters: list[str], link: Link) -> str:
-        return str(self.errors.popleft() if self.errors else 0)
+        return str(self.status.take_error())
 
     def _clear_status(self, parameters: list[str], link: Link) -> None:
-        self.errors.clear()
-        self.event_status = self.instrument_status = 0
+        self.status = Status(events=0)
 
     def _take_events(self, parameters: list[str], link: Link) -> str:
-        status, self.event_status = self.event_status, 0
-        return str(status)
+        return str(self.status.take_events())
 
     def _take_instrument_status(self, parameters: list[str], link: Link) -> str:
-        if parameters:
-            bit = integer(parameters[0])
-            value = self.instrument_status >> bit & 1
-            self.instrument_status &= ~(1 << bit)
-            return str(value)
-        status, self.instrument_status = self.instrument_status, 0
-        return str(status)
+        return str(self.status.take_instrument(integer(parameters[0]) if parameters else None))
 
     def _status_byte(self, parameters: list[str], link: Link) -> str:
         cycle, burst = self.busy()
-        enabled = self.instrument_status & int(self.values["INSE", 0])
+        enabled = self.status.instrument & int(self.values["INSE", 0])
         byte = bool(enabled) | 2 * cycle | 4 * burst | 16 * link.pending
-        byte |= 32 * bool(self.event_status & int(self.values["*ESE", 0]))
+        byte |= 32 * bool(self.status.events & int(self.values["*ESE", 0]))
         return str(byte | 64 * bool(byte & int(self.values["*SRE", 0])))
 
     def _operation_complete(self, parameters: list[str], link: Link) -> None:
-        self.event_status |= COMMON_BITS["OPC"]
+        self.status.events |= COMMON_BITS["OPC"]
 
     def _restore_defaults(self, parameters: list[str], link: Link) -> None:
         self._abort_if(True)

@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 
 IDENTIFIABLE = (0.0, math.pi / 2.0)
 FEWEST_SHOTS = 10
+_FEW_SHOTS = 30  # below it intervals cover a little less than they say
 _METHODS = ("auto", "exact_table", "gaussian_ring")
 _FOLD_STANDARD_DEVIATIONS = 6.0
 _MOST_OUTLIERS = 0.2
@@ -165,6 +166,8 @@ class EllipsePhase:
         near = low <= 2.0 * FOLD_MARGIN or high >= math.pi / 2.0 - 2.0 * FOLD_MARGIN
         if near:
             flags.append("the interval reaches a fold: the sign of the signal is not determined")
+        if self.shots < _FEW_SHOTS:
+            flags.append(f"only {self.shots} shots: the interval is approximate")
         if not optimum.converged:
             flags.append("the fit did not converge")
         if check is not None and check.p_value < _POOR_FIT:

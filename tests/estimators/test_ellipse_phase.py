@@ -316,6 +316,14 @@ def test_only_good_shots_are_used(ellipse_lab) -> None:
     assert estimator.estimate().diagnostics["rejected_shots"] == 1
 
 
+def test_few_shots_are_flagged(ellipse_lab) -> None:
+    """Between 10 and 30 shots there is an answer, marked as approximate and without a check."""
+    lab = ellipse_lab(spin=10.0, ratio=0.2)
+    estimate = _estimate(lab, lab.counts(0.5, 20, np.random.default_rng(24)))
+    assert estimate.goodness_of_fit is None
+    assert any("approximate" in flag for flag in estimate.flags)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.5, float("nan")])
 def test_levels_that_are_no_probability_are_refused(ellipse_lab, level) -> None:
     """The confidence level lies strictly between 0 and 1."""

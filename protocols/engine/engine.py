@@ -127,6 +127,16 @@ class Engine:
         self._estimate: Estimate | None = None
         self._reason = ""
 
+    @property
+    def protocol(self) -> ExperimentProtocol:
+        """What it does."""
+        return self._protocol
+
+    @property
+    def station(self) -> Any:
+        """Where it does it."""
+        return self._station
+
     def execute(self) -> Outcome:
         """Run all steps, then make the station safe, whatever happens; raises nothing."""
         state, error = State.DONE, None

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from ..protocol import ExperimentProtocol
+from ..protocol import ExperimentProtocol, OnlineEstimator
 from ..recording import RunWriter
 from ..sequence import compile_sequence
 from ..steps import Set, Shots
@@ -17,7 +17,7 @@ from .engine import Engine, MissingRole, OnPause, Outcome
 from .events import Incident, RunFinished, RunStarted, Subscriber, Subscribers
 from .interrupts import Interrupts
 from .records import RunRecorder, provenance_of, streams_of, write_estimates
-from .result import EstimateFailed, RunResult, answer_of
+from .result import Answer, EstimateFailed, RunResult, answer_of
 from .states import State
 from .until import parse_until
 
@@ -112,13 +112,7 @@ def run(
             )
             outcome = engine.execute()
             try:
-                if outcome.error is not None:
-                    _fail(outcome, writer, recorder, engine)
-                answer = answer_of(protocol, calibrations, estimator, outcome.shots, level)
-                revealed = station.reveal()
-                truth = None if revealed is None else _numbers(revealed)
-                _keep({**answer.to_json(), "truth": revealed}, outcome, writer, recorder, engine)
-                writer.close(_END_STATES[outcome.state])
+                answer, truth = _conclude(outcome, writer, recorder, engine, estimator, level)
             except BaseException as error:
                 _explain(error, outcome, writer.path)
                 listeners.publish(
@@ -138,6 +132,26 @@ def run(
         truth=truth,
         unsafe=outcome.unsafe,
     )
+
+
+def _conclude(
+    outcome: Outcome,
+    writer: RunWriter,
+    recorder: RunRecorder,
+    engine: Engine,
+    estimator: OnlineEstimator,
+    level: float,
+) -> tuple[Answer, dict[str, float] | None]:
+    """Fit, reveal, store the answer and close the run; or store the failure and raise it."""
+    if outcome.error is not None:
+        _fail(outcome.error, outcome.reason, writer, recorder, engine)
+    station, protocol = engine.station, engine.protocol
+    answer = answer_of(protocol, station.calibrations, estimator, outcome.shots, level)
+    revealed = station.reveal()
+    truth = None if revealed is None else _numbers(revealed)
+    _keep({**answer.to_json(), "truth": revealed}, outcome, writer, recorder, engine)
+    writer.close(_END_STATES[outcome.state])
+    return answer, truth
 
 
 def check_steps(protocol: ExperimentProtocol, station: Any, seed: int) -> float:
@@ -165,16 +179,17 @@ def check_steps(protocol: ExperimentProtocol, station: Any, seed: int) -> float:
     return seconds
 
 
-def _fail(outcome: Outcome, writer: RunWriter, recorder: RunRecorder, engine: Engine) -> None:
+def _fail(
+    error: BaseException, reason: str, writer: RunWriter, recorder: RunRecorder, engine: Engine
+) -> NoReturn:
     """Leave the failure in the run's events, close the store, and raise it."""
-    assert outcome.error is not None
     try:
-        recorder.event(Incident("failed", outcome.reason, engine.progress().elapsed))
+        recorder.event(Incident("failed", reason, engine.progress().elapsed))
         writer.close("failed")
     except Exception as second:
         # The first error is the one that explains; the second must not hide it.
-        outcome.error.add_note(f"closing the run failed too: {second}")
-    raise outcome.error
+        error.add_note(f"closing the run failed too: {second}")
+    raise error
 
 
 def _numbers(revealed: Mapping[str, Any]) -> dict[str, float]:

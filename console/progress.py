@@ -79,7 +79,7 @@ class LiveProgress:
         self._bar.stop()
         answer = self._bar.console.input(
             f"[bold]Paused[/] after {event.shots} of {event.planned} shots. Outputs are as they "
-            "are. [bold]c[/]ontinue, or stop into the [bold]s[/]afe state? [c/S] "
+            "are. [bold]c[/]ontinue, or stop into the [bold]s[/]afe state? \\[c/S] "
         )
         go_on = answer.strip().lower() in {"c", "continue"}
         if go_on:

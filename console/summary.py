@@ -111,6 +111,10 @@ def _estimate_rows(result: RunResult) -> list[tuple[str, str]]:
             true = float(result.truth[name])
             pull = (quantity.value - true) / quantity.std
             rows.append(("  the laboratory's truth", f"{true:.5f}{pull:>+11.1f} σ off"))
+    bias = math.sqrt(max(0.0, estimate["signal"].std ** 2 - estimate["phase"].std ** 2))
+    rows.append(
+        ("", f"of the signal's error ± {bias:.5f} rad is the calibration of the bias phase")
+    )
     fit = estimate.goodness_of_fit
     if fit is not None:
         rows.append(("goodness of fit", f"p = {fit.p_value:.2f}"))

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
+from typing import Any
 
 from .exits import ExitCode
 
 
 def list_runs(data: Path, *, as_json: bool) -> ExitCode:
     """One line a run, oldest first; a run that cannot be read is listed with the reason."""
-    from rich.console import Console
-    from rich.table import Table
-
     from ..protocols.recording import RunCatalogue
 
     rows = list(RunCatalogue(data))
     if as_json:
         print(jsonlib.dumps([row.to_json() for row in rows]))
         return ExitCode.DONE
-    console = Console()
     if not rows:
-        console.print(f"no runs under {data}")
+        print(f"no runs under {data}")
         return ExitCode.DONE
-    table = Table("run", "state", "protocol", "shots", "started", "tags", box=None)
+    cells = [("run", "state", "protocol", "shots", "started", "tags")]
     for row in rows:
-        table.add_row(
-            row.path.relative_to(data).as_posix(),
-            row.state,
-            row.protocol or "",
-            str(row.shots),
-            (row.started or "")[:19],
-            " ".join(row.tags) or (row.problem or ""),
+        cells.append(
+            (
+                row.path.relative_to(data).as_posix(),
+                row.state,
+                row.protocol or "",
+                str(row.shots),
+                (row.started or "")[:19],
+                " ".join(row.tags) or (row.problem or ""),
+            )
         )
-    console.print(table, soft_wrap=True, highlight=False)
+    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)))
     return ExitCode.DONE
 
 
@@ -65,8 +66,8 @@ def show_run(name: str, data: Path, *, as_json: bool) -> ExitCode:
         console.print(f"[bold]{key:<10}[/] {document[key]}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{'settings':<10}[/]", end=" ")
     console.print_json(data=about.get("parameters", {}))
-    if "result" in document:
-        console.print_json(data=document["result"])
+    for line in _result_lines(document.get("result")):
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(run.records)
     return ExitCode.DONE
 
@@ -85,3 +86,20 @@ def verify_run(name: str, data: Path, *, as_json: bool) -> ExitCode:
         for line in report.problems:
             print(f"  problem: {line}")
     return ExitCode.DONE if report.ok else ExitCode.FAILED
+
+
+def _result_lines(result: Any) -> list[str]:
+    """The stored answer, a line a quantity."""
+    if not result or not result.get("estimate"):
+        return ["no estimate is stored with this run"]
+    truth = result.get("truth") or {}
+    lines = []
+    for name, one in result["estimate"]["estimates"].items():
+        low, high = one["interval"]
+        line = (
+            f"{name:<16} {one['value']:.6g} ± {one['std']:.2g} {one['unit']}"
+            f"   {one['level']:.0%} from {low:.6g} to {high:.6g}"
+        )
+        lines.append(line + (f"   true {truth[name]:.6g}" if name in truth else ""))
+    lines.append(f"{'goodness of fit':<16} p = {result['estimate']['goodness_of_fit']['p_value']}")
+    return lines

@@ -154,6 +154,37 @@ def estimate(
 
 
 @app.command()
+def predict(
+    model: Annotated[
+        str | None, typer.Argument(help="Model; without one the models are listed.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Argument(help="key=value; without any they are listed.")
+    ] = None,
+    scan: Annotated[
+        str | None, typer.Option(help="key=first:last:number, or …:numberlog; prints CSV.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the scan into this file (png, pdf, svg).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Figures of merit of a model, with units and the equation that each comes from.
+
+    Rates are in units of the collective decay unless given.
+
+    Examples: `cavitylab predict two_ensembles S=50 Omega=100 Delta=10`,
+    `cavitylab predict two_ensembles S=50 Omega=100 --scan Delta=1:100:50log`
+    """
+    from .predict import predict as predict_model
+
+    with errors_told():
+        raise typer.Exit(
+            predict_model(model, parameters or [], scan=scan, figure=figure, as_json=json)
+        )
+
+
+@app.command()
 def serve(
     laboratory: Annotated[str, typer.Argument(help="Laboratory file, or a shipped name.")],
     seed: Annotated[int | None, typer.Option(help="Draw the hidden truth anew.", min=0)] = None,

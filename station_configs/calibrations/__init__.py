@@ -1,0 +1,1 @@
+"""Calibrations of the shipped stations; a lab keeps its own beside its own station file."""

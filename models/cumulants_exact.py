@@ -122,14 +122,13 @@ def exact_decaying_steady_state(parameters: DecayingEnsembles) -> ExactTrajector
             f"Argument `parameters` must have at most 3 atoms per ensemble here, but has "
             f"{parameters.atoms}: use a long exact_trajectory."
         )
-    # The coefficient of the identity never changes; it sets the trace.
-    matrix = _generator(parameters).tolil()
-    identity = 0
-    matrix[identity, :] = 0.0
-    matrix[identity, identity] = 1.0
-    target = np.zeros(matrix.shape[0])
-    target[identity] = 2.0**-parameters.atoms
-    vector = spsolve(matrix.tocsc(), target)
+    # Row 0 of the generator is empty: the coefficient of the identity never changes.
+    generator = _generator(parameters)
+    size = generator.shape[0]
+    trace = sparse.csr_matrix(([1.0], ([0], [0])), shape=(size, size))
+    target = np.zeros(size)
+    target[0] = 2.0**-parameters.atoms
+    vector = np.asarray(spsolve((generator + trace).tocsc(), target))
     return _observed(parameters, np.array([np.inf]), vector[:, None])
 
 
@@ -249,5 +248,4 @@ def _all_down(atoms: int) -> Array:
             counts = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, atoms + 1)))))
             ways = np.exp(0.5 * (counts[atoms] - counts[n0] - counts[nz]))
             one[place] = ways * (-1.0) ** nz * 2.0 ** (-0.5 * atoms)
-    both: Array = np.kron(one, one)
-    return both
+    return np.outer(one, one).ravel()

@@ -68,15 +68,17 @@ class CumulantTrajectory:
     def __getitem__(self, name: str) -> Array:
         """One moment over time by its name in `MOMENTS` (or `HALF_MOMENTS`)."""
         if name in HALF_MOMENTS:
-            return self.moments[HALF_MOMENTS.index(name)]
+            own: Array = self.moments[HALF_MOMENTS.index(name)]
+            return own
         if name not in MOMENTS:
             raise ValueError(f"Argument `name` must be one of {', '.join(MOMENTS)}, not {name!r}.")
         letters = name.strip("C12")
         if name.startswith("C"):
-            odd = name in ("Cyx", "Czx")
-            return (-1.0 if odd else 1.0) * self.moments[HALF_MOMENTS.index("C" + letters[::-1])]
-        odd = name.endswith("2") and letters in ("x", "xy", "xz")
-        return (-1.0 if odd else 1.0) * self.moments[HALF_MOMENTS.index(letters)]
+            kept, odd = "C" + letters[::-1], name in ("Cyx", "Czx")
+        else:
+            kept, odd = letters, name.endswith("2") and letters in ("x", "xy", "xz")
+        row: Array = self.moments[HALF_MOMENTS.index(kept)]
+        return -row if odd else row
 
     @property
     def spin_length_x(self) -> Array:

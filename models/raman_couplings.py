@@ -27,13 +27,15 @@ class RamanTones:
     Attributes:
         separations: q * zeeman_step for q = 1 … L-1, the tone spacing of each pair.
         rabi_frequency: Omega' of both tones of every pair; the second one is shifted by
-            pi/2 (reversed with the sign of chi by the cavity detuning).
+            pi/2.
         exchange: chi that results.
         uncompensated_shift: coefficient of sum_l S_l^+ S_l^- that all pairs leave behind.
         compensation_rabi_frequency: of one tone at the opposite cavity detuning that
             cancels it.
-        excited_ratio: Omega'/|delta_e|; small where the excited state may be eliminated.
-        cavity_ratio: Omega' G sqrt(S)/(delta_e delta_c); small where the cavity may be.
+        excited_ratio: Rabi frequency/|delta_e| of the strongest tone, which is the
+            compensation; small where the excited state may be eliminated.
+        cavity_ratio: its two-photon coupling times sqrt(S), over |delta_c|; small where the
+            cavity may be eliminated.
         resolution_ratio: S |chi| (L-1)/zeeman_step; small where other distances average out.
     """
 
@@ -132,14 +134,15 @@ def raman_tones(
             f"{exchange!r} with cavity_detuning {cavity_detuning!r}."
         )
     rabi = math.sqrt(square)
-    two_photon = rabi * coupling / abs(excited_detuning)
+    strongest = rabi * math.sqrt(2.0 * (count - 1))
+    two_photon = strongest * coupling / abs(excited_detuning)
     return RamanTones(
         separations=tuple(q * step for q in range(1, count)),
         rabi_frequency=rabi,
         exchange=float(exchange),
         uncompensated_shift=(count - 1) * float(exchange),
-        compensation_rabi_frequency=rabi * math.sqrt(2.0 * (count - 1)),
-        excited_ratio=rabi / abs(excited_detuning),
+        compensation_rabi_frequency=strongest,
+        excited_ratio=strongest / abs(excited_detuning),
         cavity_ratio=two_photon * math.sqrt(spin) / abs(cavity_detuning),
         resolution_ratio=spin * abs(exchange) * (count - 1) / step,
     )

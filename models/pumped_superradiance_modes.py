@@ -16,6 +16,7 @@ collectively pumped superradiance" (2024).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,7 +265,8 @@ def _mode_rates(parameters: PumpedEnsemble, last: int, count: int, q: int) -> Ar
     shifted = bands.copy()
     shifted[0] += 1.0
     factors = cholesky_banded(shifted, lower=True)
-    inverse = LinearOperator(
+    operator: Any = LinearOperator
+    inverse = operator(
         (size, size),
         matvec=lambda vector: cho_solve_banded((factors, True), vector),
         dtype=np.float64,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import root_scalar
 
-from ._checks import finite, not_negative, positive, whole
+from ._checks import finite, positive, whole
 from .pumped_superradiance import PumpedEnsemble
 from .pumped_superradiance_modes import (
     apply_x,
@@ -246,11 +246,17 @@ def on_ladder(s: float, atoms: float, name: str) -> float:
 
 
 def march(
-    nu: float, start: float, stop: float, speed: float, initial: Array | None, tolerance: float
+    nu: float,
+    start: float,
+    stop: float,
+    speed: float,
+    initial: Array | None,
+    tolerance: float,
+    reach: float = 0.0,
 ) -> Iterator[Element]:
-    """The elements of one ramp, in units of gamma."""
-    atoms = math.inf if nu == 0.0 else 1.0 / nu
-    last = modes_needed(round(atoms) if nu else math.inf, max(abs(start), abs(stop)))
+    """The elements of one ramp, in units of gamma; modes enough for |s| up to `reach` as well."""
+    atoms = math.inf if nu == 0.0 else round(1.0 / nu)
+    last = modes_needed(atoms, max(abs(start), abs(stop), reach))
     if initial is None:
         state = stationary_modes(nu, start, last)
     else:
@@ -262,13 +268,15 @@ def march(
         kept = min(given.size, last + 1)
         state[:kept] = given[:kept]
     rate = math.copysign(speed, stop - start)
+    duration = abs(stop - start) / speed
     yield from elements(
         mode_ramp(nu, last),
         state,
         start,
         rate,
-        abs(stop - start) / speed,
-        tolerance=not_negative(tolerance, "tolerance"),
+        duration,
+        tolerance=positive(tolerance, "tolerance"),
+        first=duration if abs(stop - start) <= 1.0 else None,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,7 +241,7 @@ def best_uniform_curvature(atoms: int) -> BestCurvature:
     def squeezing(log_curvature: float) -> float:
         return uniform_dark_state_at_curvature(n, math.exp(log_curvature)).xi2
 
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         squeezing, bounds=(low, high), method="bounded", options={"xatol": 1e-7}
     )
     return BestCurvature(n, math.exp(float(found.x)), float(found.fun))

@@ -30,7 +30,7 @@ Flags = NDArray[np.bool_]
 
 _LEAST_DRIVE = 0.4  # Omega / (S Gamma) below which the closed equations turn unphysical
 _MARGIN = 1e-3  # by how much a mean of +-1-valued operators may exceed 1
-_RUNAWAY = 100.0
+_RUNAWAY = 2.0  # means of +-1-valued operators: a run beyond is lost
 
 _NODES = (
     (1 / 5,),
@@ -254,7 +254,9 @@ def _dormand_prince(columns: Array, times: Array, rtol: float) -> Array:
         alive = (todo < times.shape[1]) & ~lost
         if not alive.all():
             lanes, y, t, todo, h = lanes[alive], y[:, alive], t[alive], todo[alive], h[alive]
-            stages, columns = stages[:, :, alive], columns[:, alive]
+            # taking columns out may change the order in memory, and the stages are reshaped
+            stages = np.ascontiguousarray(stages[:, :, alive])
+            columns = columns[:, alive]
     return out
 
 

@@ -72,7 +72,8 @@ def working_point(
         spin: S of each ensemble.
         detection_noise: sigma_q of S1y + S2y in spins, above zero (`summed_detection_noise`
             turns the noise of one ensemble's count into it).
-        exchange_ratio: chi/Omega. With exchange every step sums over J.
+        exchange_ratio: chi/Omega. With exchange every step sums over J, and no detuning at
+            all may be best.
 
     Raises:
         ValueError: without detection noise (the optimum is then at Delta/Omega -> 0, where
@@ -100,8 +101,11 @@ def working_point(
     found: Any = minimize_scalar(
         cost, bounds=(low, high), method="bounded", options={"xatol": 1e-7}
     )
-    ratio = math.exp(float(found.x))
-    return evaluate_working_point(TwoEnsembles(spin, 1.0, ratio, chi), noise)
+    best = evaluate_working_point(TwoEnsembles(spin, 1.0, math.exp(float(found.x)), chi), noise)
+    if chi == 0.0:
+        return best
+    unsplit = evaluate_working_point(TwoEnsembles(spin, 1.0, 0.0, chi), noise)
+    return min(best, unsplit, key=lambda point: point.phase_variance)
 
 
 def evaluate_working_point(parameters: TwoEnsembles, detection_noise: float) -> WorkingPoint:

@@ -96,8 +96,8 @@ def working_point(
     low, high = math.log(1e-4 / spin), math.log(10.0)
     if chi != 0.0:  # with exchange the cost can have several valleys
         grid = np.linspace(low, math.log(10.0 * (1.0 + abs(chi) * spin)), 81)
-        best = int(np.argmin([cost(float(point)) for point in grid]))
-        low, high = float(grid[max(0, best - 1)]), float(grid[min(80, best + 1)])
+        lowest = int(np.argmin([cost(float(point)) for point in grid]))
+        low, high = float(grid[max(0, lowest - 1)]), float(grid[min(80, lowest + 1)])
     found: Any = minimize_scalar(
         cost, bounds=(low, high), method="bounded", options={"xatol": 1e-7}
     )

@@ -45,15 +45,16 @@ class RotorValidityWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class RotorSampler:
-    """Draws shots (n1, n2) for one steady state without exchange and one detector.
+    """Draws shots (n1, n2) for one steady state and one detector.
 
     Args:
-        state: the steady state; S at least 50, no exchange.
+        state: the steady state; S at least 50. With a uniform common phase an exchange
+            acts through the weights p_J only, so it is allowed.
         detection_noise: sigma, standard deviation in atoms of each count; at least 1, with
             a warning below 2.
 
     Raises:
-        ValueError: on a smaller spin or noise, or a state with exchange.
+        ValueError: on a smaller spin or noise.
     """
 
     state: SteadyState

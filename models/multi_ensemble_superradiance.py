@@ -164,7 +164,7 @@ class OperatingPoint:
         theta: angle of the mean spins, smallest positive one with this K, radians.
         drive: Omega(theta) (Shen Eq. 7).
         relaxation_rate: kappa_r = N Gamma nu K, at which the variance relaxes.
-        curvature_per_drive: dK/dOmega; -infinity is not reached for K > 0.
+        curvature_per_drive: dK/dOmega, growing in size as 1/K towards the critical drive.
         critical_theta: first angle with K = 0.
         critical_drive: Omega above which no stable point is left.
     """

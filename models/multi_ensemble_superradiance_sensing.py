@@ -30,6 +30,8 @@ from .multi_ensemble_superradiance_dark import DarkState, dark_state_at_curvatur
 
 Array = NDArray[np.float64]
 
+_LEAST_FRACTION = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class DirectionFigures:
@@ -243,22 +245,31 @@ def best_fractions(
             f"but is {direction!r}."
         )
 
-    def scaled_variance(logits: Array) -> float:
-        p = np.exp(logits - logits.max())
-        p = np.maximum(p / p.sum(), 1e-12)
-        state = dark_state_at_curvature(_with_fractions(p, eta), k)
-        return state.variance_along(n / np.sqrt(p))
+    def fractions_of(logits: Array) -> Array:
+        """Fractions from logarithms of p_k/p_M."""
+        logs = np.append(logits, 0.0)
+        p = np.maximum(np.exp(logs - logs.max()), _LEAST_FRACTION)
+        shares: Array = p / p.sum()
+        return shares
 
-    starts = [np.log(np.abs(n))]
+    def scaled_variance(logits: Array) -> float:
+        p = fractions_of(logits)
+        ensembles = CoupledEnsembles(tuple(p.tolist()), tuple(eta.tolist()), 1)
+        return dark_state_at_curvature(ensembles, k).variance_along(n / np.sqrt(p))
+
+    starts = [np.log(np.abs(n / n[-1]))[:-1]]
     if eta.all():
-        starts.append(np.log(np.abs(n / eta)))
+        starts.append(np.log(np.abs(n / n[-1] * eta[-1] / eta))[:-1])
+    if n.size == 1:
+        return BestFractions((1.0,), scaled_variance(starts[0]), k)
     found = [
-        minimize(scaled_variance, s, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14})
-        for s in starts
+        minimize(
+            scaled_variance, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-13}
+        )
+        for start in starts
     ]
     best = min(found, key=lambda result: float(result.fun))
-    p = np.exp(best.x - best.x.max())
-    p /= p.sum()
+    p = fractions_of(best.x)
     value = float(best.fun)
     return BestFractions(tuple(p.tolist()), value, value / float(n**2 @ (1.0 / p)))
 
@@ -365,10 +376,6 @@ def _square(matrix: ArrayLike, size: int) -> Array:
             f"but has shape {square.shape}."
         )
     return square
-
-
-def _with_fractions(p: Array, eta: Array) -> CoupledEnsembles:
-    return CoupledEnsembles(tuple((p / p.sum()).tolist()), tuple(eta.tolist()), 1)
 
 
 def _rounded(share: Array, total: int) -> list[int]:

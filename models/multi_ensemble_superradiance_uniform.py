@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 _MOST_ATOMS_IN_FULL = 10**8
 _LEAST_DRIVE = 1e-100
-_MOST_ATOMS = 10**14
+_MOST_ATOMS = 10**12
 _MOST_LEVELS = 10**7
 _DEEP = 50.0
 _WINDOW_LOG = 100.0
@@ -103,7 +103,7 @@ def uniform_dark_state(atoms: int, drive_ratio: float) -> UniformDarkState:
     only over the levels inside the well, with the rest below rounding.
 
     Args:
-        atoms: N; up to 1e8, and up to 1e14 where the well is that deep and narrow enough.
+        atoms: N; up to 1e8, and up to 1e12 where the well is that deep and narrow enough.
         drive_ratio: Omega/Gamma with couplings of size 1 (otherwise Omega/(Gamma |eta|)),
             zero or at least 1e-100.
 

@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 _SUM_TOLERANCE = 1e-9
 _POINTS_PER_HALF_TURN = 64
 _CHUNK = 4096
+_FIRST_CHUNK = 64
 _MOST_CHUNKS = 512
 _NEUTRAL = 1e-9
 _RELATIVE = np.float64(4.0) * np.finfo(np.float64).eps
@@ -313,11 +314,12 @@ def _first_angle(ensembles: CoupledEnsembles, missing: float) -> float:
         return rise
 
     step = _step(ensembles)
-    for chunk in range(_MOST_CHUNKS):
-        start = chunk * _CHUNK * step
-        roots = _roots(distance, slope, start, start + _CHUNK * step, step)
+    first, count = 0, _FIRST_CHUNK  # most angles lie within the first half turn
+    while first < _CHUNK * _MOST_CHUNKS:
+        roots = _roots(distance, slope, first * step, (first + count) * step, step)
         if roots:
             return roots[0]
+        first, count = first + count, min(2 * count, _CHUNK)
     raise ValueError(
         f"Argument `curvature` must be met within {_CHUNK * _MOST_CHUNKS} steps of "
         f"pi/(64 max|eta|), but {1.0 - missing:g} is not, with the couplings {ensembles.couplings}."

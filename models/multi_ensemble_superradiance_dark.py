@@ -28,7 +28,8 @@ from .multi_ensemble_superradiance import (
 
 Array = NDArray[np.float64]
 
-_PARALLEL = 1e-9
+_PARALLEL = 1e-12
+_NO_ANGLE = 1e-100  # of 1 - K: its square must not underflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,9 @@ class DarkState:
     @property
     def optimal_direction(self) -> Array:
         """Unit eigenvector of the least eigenvalue, largest entry positive (Shen Eqs. 17, 99)."""
-        e1, e2 = _plane(self.u, self.v, self.tan_phi)
+        e1, e2, missing = self._plane()
         k, t = self.curvature, self.tan_phi
-        psi = 0.5 * math.atan2(2.0 * k * t, (1.0 - k) + (1.0 + k) * t * t)
+        psi = 0.5 * math.atan2(2.0 * k * t, missing + (1.0 + k) * t * t)
         vector = e1 if e2 is None else math.cos(psi) * e1 - math.sin(psi) * e2
         vector = vector * math.copysign(1.0, vector[np.argmax(np.abs(vector))])
         return vector
@@ -106,7 +107,7 @@ class DarkState:
     @property
     def mixedness(self) -> Array:
         """Gamma_x - Gamma_p^-1 = tan^2(phi) e2 e2^T, zero for a pure state (Shen Eqs. 18, 112)."""
-        _, e2 = _plane(self.u, self.v, self.tan_phi)
+        _, e2, _ = self._plane()
         if e2 is None:
             return np.zeros((self.u.size, self.u.size))
         return self.tan_phi**2 * np.outer(e2, e2)
@@ -137,6 +138,19 @@ class DarkState:
         along = float(self.v @ m)
         across = float(self.u @ m)
         return float(m @ m) + along * ((1.0 + 1.0 / self.curvature) * along - 2.0 * across)
+
+    def _plane(self) -> tuple[Array, Array | None, float]:
+        """Orthonormal e1 along u and e2 towards v (None where parallel), and 1 - K.
+
+        v - K u has the entries u_k (cos(theta_k) - K), free of cancellation at small angles.
+        """
+        deficit = _deficits(self.ensembles, self.theta)
+        missing = float(self.ensembles.weights @ deficit)
+        e1 = self.u * math.sqrt(self.curvature)
+        if missing < _NO_ANGLE or self.tan_phi * self.curvature <= _PARALLEL * missing:
+            return e1, None, missing
+        e2 = self.u * (missing - deficit)
+        return e1, e2 / math.sqrt(float(e2 @ e2)), missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +186,7 @@ def dark_state(ensembles: CoupledEnsembles, theta: float) -> DarkState:
             f"{theta!r} with curvature {k:.6g}."
         )
     weights, eta = ensembles.weights, ensembles.eta
-    deficit = 2.0 * np.sin(0.5 * eta * angle) ** 2  # 1 - cos(theta_k), exact at small angles
+    deficit = _deficits(ensembles, angle)
     spread = math.sqrt(float(weights @ (deficit - float(weights @ deficit)) ** 2))
     if ensembles.uniform:
         spread = 0.0
@@ -254,6 +268,12 @@ def log_negativity(state: DarkState, part: Sequence[int]) -> tuple[float, float]
     return float(-np.log2(np.minimum(1.0, symplectic)).sum()), float(symplectic[0])
 
 
+def _deficits(ensembles: CoupledEnsembles, theta: float) -> Array:
+    """1 - cos(theta_k), exact at small angles."""
+    deficits: Array = 2.0 * np.sin(0.5 * ensembles.eta * theta) ** 2
+    return deficits
+
+
 def _block(u: Array, v: Array, square: float, cross: float) -> Array:
     """1 - cross (u v^T + v u^T) + square v v^T."""
     mixed = np.outer(u, v)
@@ -266,12 +286,3 @@ def _greatest(curvature: float, tangent: float, size: int) -> float:
         return curvature
     trace = curvature - 1.0 + tangent**2 * (1.0 + curvature)
     return 1.0 + 0.5 * (trace + math.hypot(trace, 2.0 * tangent))
-
-
-def _plane(u: Array, v: Array, tangent: float) -> tuple[Array, Array | None]:
-    """Orthonormal e1 along u and e2 towards v; e2 is None where v is parallel to u."""
-    e1 = u / math.sqrt(float(u @ u))
-    if tangent <= _PARALLEL:
-        return e1, None
-    e2 = v - e1 * float(e1 @ v)
-    return e1, e2 / math.sqrt(float(e2 @ e2))

@@ -322,7 +322,7 @@ class TestDarkStates:
         assert state.purity == pytest.approx(purity, rel=1e-8)
         np.testing.assert_allclose(x - np.linalg.inv(p), state.mixedness, atol=1e-9 * scale)
         along = state.optimal_direction
-        np.testing.assert_allclose(x @ along, values[0] * along, atol=1e-7 * scale)
+        np.testing.assert_allclose(x @ along, values[0] * along, atol=1e-12 * scale)
         m = np.arange(1.0, along.size + 1)
         assert state.variance_along(m) == pytest.approx(m @ x @ m, rel=1e-9)
         quanta = 0.25 * (np.diag(x) + np.diag(p) - 2.0)
@@ -371,6 +371,14 @@ class TestDarkStates:
         least = 2 * k / (1 + k + np.sqrt((1 - k) ** 2 + 4 * k * sine2))
         assert state.curvature == pytest.approx(float(k), rel=1e-11)
         assert state.smallest_eigenvalue == pytest.approx(float(least), rel=1e-11)
+
+    def test_the_best_direction_holds_near_the_ground_state(self):
+        """Where both 1 - K and the angle between u and v are tiny, the eigenvector is exact."""
+        state = dark_state(CoupledEnsembles((0.5, 0.5), (1.0, 0.5), 10), 6e-5)
+        assert state.tan_phi < 1e-9
+        along, missing = state.optimal_direction, np.eye(2) - state.covariance_x
+        top = np.linalg.eigh(missing)[1][:, -1]
+        assert abs(top @ along) == pytest.approx(1.0, abs=1e-12)
 
 
 class TestSensing:

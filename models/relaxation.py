@@ -16,16 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from ._checks import between, finite, positive
 from .relaxation_generator import Array, Generator, Matrix, generator
-from .relaxation_propagator import Ellipse, dense_output, propagate, rising_times
+from .relaxation_propagator import Ellipse, crossing, dense_output, propagate, rising_times
 from .two_ensembles import TwoEnsembles, relaxation_time_bound, steady_state
 
 _REACH = 120.0  # length of a step in units of 1/(imaginary semi-axis)
@@ -134,7 +135,7 @@ def relax_until(
         end = step.start + step.duration
         arrived = 1.0 - step.fidelity(end) <= infidelity
         if arrived:
-            end = _crossing(step, infidelity)
+            end = crossing(partial(_excess, step, infidelity), step.start, end)
         grid = np.linspace(step.start, end, points + 1)[1:]
         times.append(grid)
         rows.append(step.at(grid))
@@ -184,12 +185,13 @@ def _steps(system: Generator, discard: float, stop: float) -> Iterator[_Step]:
     ellipse = spectral_ellipse(system)
     seen: list[tuple[float, Array]] = []
     now = 0.0
-    while now < stop:
-        duration = min(_REACH / ellipse.imaginary, stop - now)
+    while now == 0.0 or now < stop:
+        longest = _REACH / ellipse.imaginary
+        duration = min(longest, stop - now) or longest  # a whole step when only t = 0 is asked
         rho, measured, ellipse = _guarded(system, rho, ellipse, duration)
         yield _Step(now, duration, ellipse, measured)
         now += duration
-        seen.append((now, np.diagonal(rho).real.copy()))
+        seen.append((now, np.real(np.diagonal(rho)).copy()))
         while len(seen) > 1 and seen[1][0] <= now - turn:
             seen.pop(0)
         if discard > 0.0 and now >= turn:
@@ -205,10 +207,10 @@ def _guarded(
     system: Generator, rho: Matrix, ellipse: Ellipse, duration: float
 ) -> tuple[Matrix, Array, Ellipse]:
     """One step; an ellipse that proves too small (the trace runs away) is enlarged."""
-    trace = np.trace(rho).real
+    trace = float(np.real(np.trace(rho)))
     for _ in range(6):
         after, measured = propagate(system.recursion, rho, ellipse, duration, system.expectations)
-        lost = trace - np.trace(after).real
+        lost = trace - float(np.real(np.trace(after)))
         if math.isfinite(lost) and -_TRACE_ERROR < lost < 1e-3:
             return after, measured, ellipse
         ellipse = ellipse.enlarged(1.25)
@@ -228,10 +230,11 @@ def spectral_ellipse(system: Generator) -> Ellipse:
     norm = 0.0
     if system.size > 2:
         square = (drift.conj().T @ drift).tocsr()
-        start = np.ones(system.size)
-        norm = math.sqrt(
-            float(sla.eigsh(square, k=1, v0=start, tol=1e-3, return_eigenvectors=False)[0])
+        tolerance: Any = 1e-3
+        largest = sla.eigsh(
+            square, k=1, v0=np.ones(system.size), tol=tolerance, return_eigenvectors=False
         )
+        norm = math.sqrt(float(largest[0]))
     return Ellipse(1.6 * fastest, 2.06 * norm + 0.25 * fastest)
 
 
@@ -245,16 +248,8 @@ def _kept(system: Generator, weights: Array, discard: float) -> NDArray[np.int64
     return np.flatnonzero(abs(system.drift) @ inside + inside)
 
 
-def _crossing(step: _Step, infidelity: float) -> float:
-    """The time inside the step where 1 - F equals the infidelity."""
-    if 1.0 - step.fidelity(step.start) <= infidelity:
-        return step.start
-
-    def excess(time: float) -> float:
-        return 1.0 - step.fidelity(time) - infidelity
-
-    end = step.start + step.duration
-    return float(brentq(excess, step.start, end, xtol=1e-9 * end))
+def _excess(step: _Step, infidelity: float, time: float) -> float:
+    return 1.0 - step.fidelity(time) - infidelity
 
 
 def _result(parameters: TwoEnsembles, times: Array, rows: Array) -> Relaxation:

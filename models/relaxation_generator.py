@@ -57,9 +57,8 @@ class Generator:
     @property
     def decay(self) -> Array:
         """Diagonal of Gamma N, the rate at which each state emits."""
-        j, m = self.total, self.projection
-        rate: Array = self.parameters.collective_decay * ((j + m) * (j - m + 1.0))
-        return rate
+        j, m = self.total.astype(np.float64), self.projection.astype(np.float64)
+        return np.asarray(self.parameters.collective_decay * ((j + m) * (j - m + 1.0)))
 
     def all_down(self) -> Array:
         """phi of all atoms down, |2S, -2S>; it must be among the states kept."""
@@ -112,6 +111,20 @@ class Generator:
 
         return advance
 
+    def recursion_any(self, scale: float, shift: float) -> Callable[[Matrix, Matrix, float], None]:
+        """As `recursion`, for matrices that need not be Hermitian; about twice the work."""
+        half = scale * (self.drift + 0.5 * shift * sp.eye_array(self.size, format="csr"))
+        other = half.conj()
+        weights = scale * np.multiply.outer(self.jump[:-1], self.jump[:-1])
+
+        def advance(now: Matrix, before: Matrix, back: float) -> None:
+            before *= -back
+            before += half @ now
+            before += (other @ now.T).T
+            before[:-1, :-1] += weights * now[1:, 1:]
+
+        return advance
+
     def expectations(self, rho: Matrix) -> Array:
         """Trace, <S1x-S2x>, <S1y-S2y>, <S1y+S2y>, <(S1y+S2y)^2>, <S1z+S2z>, fidelity."""
         rows, columns, values = self.observables
@@ -119,8 +132,9 @@ class Generator:
         amplitudes = self.target[dark]
         fidelity = np.real(amplitudes.conj() @ rho[np.ix_(dark, dark)] @ amplitudes)
         moments = np.real(values @ rho[columns, rows])
-        diagonal = np.diagonal(rho).real
-        return np.array([diagonal.sum(), *moments, diagonal @ self.projection, fidelity])
+        diagonal = np.real(np.diagonal(rho))
+        mean_z = float(diagonal @ self.projection)
+        return np.array([float(diagonal.sum()), *moments, mean_z, fidelity], dtype=np.float64)
 
 
 def generator(parameters: TwoEnsembles) -> Generator:

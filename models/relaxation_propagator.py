@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 Array = NDArray[np.float64]
 Matrix = NDArray[Any]
@@ -110,3 +111,11 @@ def rising_times(times: Sequence[float] | Array) -> Array:
     ):
         raise ValueError(f"Argument `times` must rise from 0 or later, but is {times!r}.")
     return wanted
+
+
+def crossing(excess: Callable[[float], float], start: float, end: float) -> float:
+    """The time in [start, end] at which a falling `excess` reaches 0; start when it is there."""
+    if excess(start) <= 0.0:
+        return start
+    root: Any = brentq(excess, start, end, xtol=1e-9 * end)
+    return float(root)

@@ -23,10 +23,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
-from scipy.optimize import brentq
 
 from ._checks import between, dimension_of, positive
-from .relaxation_propagator import Array, Ellipse, Matrix, dense_output, propagate, rising_times
+from .relaxation_propagator import (
+    Array,
+    Ellipse,
+    Matrix,
+    crossing,
+    dense_output,
+    propagate,
+    rising_times,
+)
 from .two_ensembles import TwoEnsembles, relaxation_time_bound, steady_state
 
 _REACH = 60.0
@@ -49,7 +56,8 @@ def secular_fidelity(parameters: TwoEnsembles, times: Sequence[float] | Array) -
     done = 0
     for step in _steps(parameters, float(wanted[-1])):
         here = wanted[done:][wanted[done:] <= step.end * (1.0 + 1e-12)]
-        fidelity[done : done + here.size] = step.fidelity(here)
+        if here.size:
+            fidelity[done : done + here.size] = step.fidelity(here)
         done += here.size
         if done == wanted.size:
             break
@@ -77,9 +85,7 @@ def secular_relaxation_time(
     for step in _steps(parameters, limit):
         excess = _excess(step, infidelity)
         if excess(step.end) <= 0.0:
-            if excess(step.start) <= 0.0:
-                return step.start
-            return float(brentq(excess, step.start, step.end, xtol=1e-9 * step.end))
+            return crossing(excess, step.start, step.end)
     raise ValueError(
         f"Argument `longest` must leave time to reach an infidelity of {infidelity:g}, "
         f"but {limit:g} does not."
@@ -150,10 +156,11 @@ def _steps(parameters: TwoEnsembles, stop: float) -> Iterator[_Step]:
     blocks = _blocks(parameters)
     rho: Matrix = _all_down(parameters)
     now = 0.0
-    while now < stop:
+    while now == 0.0 or now < stop:
         fastest = parameters.collective_decay * blocks.dark.size * (blocks.dark.size - 1.0)
         ellipse = Ellipse(0.6 * fastest, 0.35 * fastest)
-        duration = min(_REACH / ellipse.imaginary, stop - now)
+        longest = _REACH / ellipse.imaginary
+        duration = min(longest, stop - now) or longest  # a whole step when only t = 0 is asked
         rho, measured = propagate(blocks.recursion, rho, ellipse, duration, blocks.expectations)
         yield _Step(now, now + duration, ellipse, measured)
         now += duration

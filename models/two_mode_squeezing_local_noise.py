@@ -24,8 +24,7 @@ from scipy import sparse
 from scipy.special import gammaln
 
 from ._checks import not_negative, whole
-from .two_mode_squeezing import checked_squeezing
-from .two_mode_squeezing_dynamics import PairEvolution
+from .two_mode_squeezing_dynamics import PairEvolution, checked_rate_squeezing
 from .two_mode_squeezing_propagation import Orbits, evolve_vector_gently, steady_vector
 
 Array = NDArray[np.float64]
@@ -156,7 +155,7 @@ class LocalNoiseSector:
         The jumps couple the ensembles only through -cosh r sinh r (V1 V2 + V1^T V2^T), where
         V rho = [J_-, rho].
         """
-        r = checked_squeezing(squeezing)
+        r = checked_rate_squeezing(squeezing)
         g1, g2 = (e.generator(r, relaxation, dephasing) for e in (self._one, self._two))
         v1, v2 = (e.lower_ket - e.lower_bra.T for e in (self._one, self._two))
         strength = -0.5 * math.sinh(2.0 * r)
@@ -231,7 +230,7 @@ def prepare_with_local_noise(
 
     Args:
         atoms1, atoms2: atoms in each ensemble.
-        squeezing: r.
+        squeezing: r, at most 4.
         times: any times >= 0, units of 1/gamma.
         relaxation: gamma_- / gamma.
         dephasing: gamma_z / gamma, for D[sigma^z] with the Pauli matrix.
@@ -240,7 +239,9 @@ def prepare_with_local_noise(
     asked = np.array([not_negative(time, "times") for time in times])
     sector = LocalNoiseSector(atoms1, atoms2)
     generator = sector.liouvillian(squeezing, *noise)
-    return sector.evolution(evolve_vector_gently(generator, sector.start, asked), asked)
+    vectors = evolve_vector_gently(generator, sector.start, asked)
+    vectors = vectors / (vectors @ sector.trace)[:, None]  # takes out the drift of rounding
+    return sector.evolution(vectors, asked)
 
 
 def local_noise_steady_state(

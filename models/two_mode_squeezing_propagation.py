@@ -5,12 +5,14 @@ transposition of a real density matrix) maps invariant vectors to invariant vect
 entry per orbit of indices is then enough; `Orbits` keeps the bookkeeping.
 
 Time evolution is a Krylov method on (1 - gamma L)^{-1}: one sparse factorisation and some
-40 solves give exp(tL) v to about 1e-12, however stiff L is (large squeezing makes the ratio
-of its rates grow as e^{4r}), where a Taylor or Runge-Kutta method needs t |L| products.
+40 solves give exp(tL) v to about 1e-12, or to the rounding of the solves (1e-16 gamma |L|),
+however stiff L is. Large squeezing makes the ratio of its rates grow as e^{4r}; a Taylor or
+Runge-Kutta method needs t |L| products.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +31,7 @@ _LARGEST_KRYLOV = 160
 _CHECK_EVERY = 8
 _TOLERANCE = 1e-12
 _HALVINGS = 6
+_ROUNDING = 2.3e-16
 _DENSE_BELOW = 400
 _TAYLOR_FROM = 3000
 _TAYLOR_PRODUCTS = 5e4
@@ -163,7 +166,10 @@ def _window(
     hessenberg = np.zeros((most + 1, most))
     basis[0] = start / norm
     ends = np.array([times.min(), times.max()])
+    # rounding in the solves; where the basis stops improving below it, no more can be had
+    floor = _ROUNDING * gamma * float(sparse_norm(liouvillian, 1))
     before: Array | None = None
+    last_change = math.inf
     for column in range(most):
         used = column + 1
         vector = factors.solve(basis[column])
@@ -175,10 +181,12 @@ def _window(
         complete = rest <= 1e-14 or used == size
         if complete or used % _CHECK_EVERY == 0:
             now = _small_exponentials(hessenberg[:used, :used], ends / gamma)
-            if complete or (before is not None and _distance(before, now) <= _TOLERANCE):
+            change = math.inf if before is None else _distance(before, now)
+            settled = change <= _TOLERANCE or 0.5 * last_change <= change <= floor
+            if complete or settled:
                 small = _small_exponentials(hessenberg[:used, :used], times / gamma)
                 return np.asarray(norm * small @ basis[:used])
-            before = now
+            before, last_change = now, change
         hessenberg[used, column] = rest
         basis[used] = vector / rest
     return _halved(liouvillian, start, times, halvings)

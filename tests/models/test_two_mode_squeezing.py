@@ -149,7 +149,28 @@ def wineland_in_sixty_digits(atoms, r):
         return float(2 * atoms * variance / length**2)
 
 
+def printed_wineland(spin, r):
+    """xi^2 from S70 as printed, in as many digits as its cancellation needs."""
+    with localcontext() as context:
+        context.prec = 80 + int(6 * r)
+        e, two_s = Decimal(2 * r).exp(), int(2 * spin)
+        t = (e - 1) / (e + 1)
+        sinh2 = (e + 1 / e - 2) / 4
+        power = t ** (2 * two_s)
+        plus, minus = power * t * t + 1, power * t * t - 1
+        length = (plus * Decimal(spin) + sinh2 * (power - 1)) / minus
+        variance = -((two_s + 1) * plus / minus + (e + 1 / e) / 2) / (2 * e)
+        return float(4 * Decimal(spin) * variance / (2 * length) ** 2)
+
+
 class TestAccuracy:
+    @pytest.mark.parametrize("spin", [0.5, 3.0, 100.0, 1e4, 1e6])
+    @pytest.mark.parametrize("r", [1e-5, 0.1, 0.9, 2.5, 4.0, 6.0, 7.5, 9.0, 14.0, 25.0])
+    def test_printed_formula_in_many_digits(self, spin, r):
+        """1e-12 relative to S = 1e6 against Eq. S70, which is right but cancels."""
+        found = two_mode_squeezed_spins(spin, r).xi2
+        assert found == pytest.approx(printed_wineland(spin, r), rel=1e-12)
+
     @pytest.mark.parametrize("atoms", [1, 2, 7, 100, 3000])
     @pytest.mark.parametrize("r", [1e-6, 0.01, 0.5, 1.0, 2.0, 3.3, 5.0, 8.0, 15.0])
     def test_against_many_digits(self, atoms, r):

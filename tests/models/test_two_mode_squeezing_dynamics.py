@@ -202,6 +202,14 @@ class TestSizes:
             assert at.xi2[0] == pytest.approx(exact.xi2, rel=1e-9)
             assert at.purity[0] == pytest.approx(1.0, abs=1e-9)
 
+    def test_stiffest(self):
+        """At r = 3 the documented accuracy holds from S = 1/2 to 5 after a very long time."""
+        for atoms in (1, 4, 10):
+            at = prepare(atoms, atoms, 3.0, [1e5])
+            exact = two_mode_squeezed_spins(atoms / 2, 3.0)
+            assert at.xi2[0] == pytest.approx(exact.xi2, rel=1e-4)
+            assert at.x_minus_square[0] == pytest.approx(exact.antisqueezed_variance, rel=1e-7)
+
     @pytest.mark.slow
     def test_speed(self):
         """S = 5, 10, 15 within 0.06, 0.7 and 30 s (best of three)."""
@@ -222,6 +230,7 @@ class TestRefusals:
             (lambda: prepare(3, 2.5, 1.0, [1.0]), "`atoms2` must be a whole number"),
             (lambda: prepare(3, 3, 1.0, [-1.0]), "`times` must not be negative"),
             (lambda: prepare(300, 300, 1.0, [1.0]), "`atoms1`, `atoms2` must keep the sector"),
+            (lambda: prepare(3, 3, 4.1, [1.0]), "`squeezing` must not exceed 4 in exact.*4.1"),
             (lambda: best_squeezing(4, 4), "`atoms1` and `atoms2` must differ"),
             (
                 lambda: PairedJumps([0, 1.0], [0, 1.0, 2.0], [0, 1.0], [0, 1.0]),

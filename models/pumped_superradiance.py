@@ -62,7 +62,7 @@ class PumpedEnsemble:
     pump_remainder: float = 0.0
 
     def __post_init__(self) -> None:
-        whole(self.atoms, "atoms", least=1)
+        object.__setattr__(self, "atoms", whole(self.atoms, "atoms", least=1))
         not_negative(self.pump, "pump")
         positive(self.decay, "decay")
         if abs(finite(self.pump_remainder, "pump_remainder")) > 1e-15 * (self.pump + self.decay):

@@ -36,7 +36,8 @@ from .pumped_superradiance_stepping import TridiagonalRamp
 Array = NDArray[np.float64]
 
 _DENSE_MODES = 400
-_GEOMETRIC_ABOVE = 90.0  # N |ln(w/gamma)|: the far end of the ladder then holds 1e-39
+_FEW_ATOMS = 400
+_GEOMETRIC_ABOVE = 90.0  # N (1 - w/gamma): the far end of the ladder then holds 1e-39
 
 
 def couplings(inverse_atoms: float, count: int, order: int = 0) -> Array:
@@ -131,6 +132,7 @@ def relaxation_rates(parameters: PumpedEnsemble, count: int, order: int = 0) -> 
             f"Argument `count` must not exceed the {max(available, 0)} rates of the sector "
             f"q = {order!r} of N = {parameters.atoms} atoms, but is {count!r}."
         )
+    parameters = _tamed(parameters)
     last = max(modes_needed(parameters.atoms, parameters.scaled_pump), q + number + 30)
     last = min(parameters.atoms, last + q)
     levels = min(parameters.atoms + 1 - q, edge_levels(parameters) + 4 * number)
@@ -167,6 +169,7 @@ def correlation_modes(parameters: PumpedEnsemble, last: int | None = None) -> tu
     Raises:
         ValueError: when more than 2000 modes would be needed, |s| above about 5e4.
     """
+    parameters = _tamed(parameters)
     s, nu = parameters.scaled_pump, 1.0 / parameters.atoms
     top = modes_needed(parameters.atoms, s) if last is None else whole(last, "last", least=1)
     if top > 5 * _DENSE_MODES:
@@ -203,10 +206,13 @@ def integrated_correlation_time(parameters: PumpedEnsemble) -> float:
 
     The long-time variance of the time average of Jz over T is 2 Var tau/T.
     """
+    parameters = _tamed(parameters)
     s, nu = parameters.scaled_pump, 1.0 / parameters.atoms
     if parameters.pump == 0.0:
         return 1.0 / (parameters.decay * parameters.atoms)
-    if abs(parameters.log_ratio) * parameters.atoms > _GEOMETRIC_ABOVE:
+    if parameters.atoms <= _FEW_ATOMS:
+        return _level_time(parameters) / parameters.decay
+    if parameters.atoms * -math.expm1(-abs(parameters.log_ratio)) > _GEOMETRIC_ABOVE:
         return _edge_time(parameters) / parameters.decay
     last = modes_needed(parameters.atoms, s)
     state = stationary_modes(nu, s, last)
@@ -223,7 +229,14 @@ def edge_levels(parameters: PumpedEnsemble) -> int:
     slope = abs(parameters.log_ratio)
     if slope == 0.0:
         return parameters.atoms + 1
-    return int(min(parameters.atoms + 1.0, math.ceil(120.0 / slope) + 200.0))
+    return math.ceil(min(parameters.atoms + 1.0, 120.0 / slope + 200.0))
+
+
+def _tamed(parameters: PumpedEnsemble) -> PumpedEnsemble:
+    """The same rates with w and gamma exchanged (x to -x) where w is far above gamma."""
+    if parameters.pump <= 2.0 * parameters.decay:
+        return parameters
+    return PumpedEnsemble(parameters.atoms, parameters.decay, parameters.pump)
 
 
 def _first(size: int, value: float) -> Array:
@@ -290,6 +303,21 @@ def _level_rates(parameters: PumpedEnsemble, levels: int, count: int, q: int) ->
         diagonal, coupling, eigvals_only=True, select="i", select_range=(0, count - 1)
     )
     return np.asarray(values, dtype=np.float64)
+
+
+def _level_time(parameters: PumpedEnsemble) -> float:
+    """gamma tau by the flow of the deviation over each step, sum_k F_k^2/(rate_k p_k)/Var."""
+    n = float(parameters.atoms)
+    k = np.arange(parameters.atoms + 1, dtype=np.float64)  # atoms in the rarer state
+    p = np.exp(-abs(parameters.log_ratio) * k)
+    p /= p.sum()
+    deviation = k - float(p @ k)
+    variance = float(p @ deviation**2)
+    beyond = np.cumsum((p * deviation)[::-1])[::-1][1:]
+    outward = min(1.0, parameters.pump / parameters.decay) * ((n - k) * (k + 1.0))[:-1]
+    seen = p[:-1] > 0.0
+    terms = (beyond / outward)[seen] * (beyond[seen] / p[:-1][seen])
+    return float(terms.sum() / variance)
 
 
 def _edge_time(parameters: PumpedEnsemble) -> float:

@@ -50,7 +50,7 @@ class ThreeLevelPump:
     decay: float = 1.0
 
     def __post_init__(self) -> None:
-        whole(self.atoms, "atoms", least=1)
+        object.__setattr__(self, "atoms", whole(self.atoms, "atoms", least=1))
         not_negative(self.drive, "drive")
         if finite(self.detuning, "detuning") == 0.0:
             raise ValueError(f"Argument `detuning` must not be 0, but is {self.detuning!r}.")

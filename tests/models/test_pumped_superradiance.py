@@ -166,7 +166,9 @@ class TestAgainstBruteForce:
 
 def exact_moments(atoms, scaled_pump):
     """<Jz> and Var Jz with 60 digits."""
-    with decimal.localcontext(decimal.Context(prec=80)):
+    with decimal.localcontext(
+        decimal.Context(prec=80, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+    ):
         n = decimal.Decimal(atoms)
         x = (1 + 2 * decimal.Decimal(scaled_pump) / n).ln()
 
@@ -299,10 +301,31 @@ class TestRates:
 
     def test_correlation_time_across_the_switch(self):
         """The geometric series far away and the modes near by agree where they meet."""
-        for atoms, s in ((200, 44.0), (10**6, 44.0), (10**9, -44.0)):
+        for atoms, s in ((500, 44.0), (10**6, 44.0), (10**9, -44.0)):
             ensemble = PumpedEnsemble.at(atoms, s)
             near = integrated_correlation_time(ensemble)
             assert _edge_time(ensemble) == pytest.approx(near, rel=1e-10)
+
+    @pytest.mark.parametrize("atoms", [1, 2, 50, 10**4, 10**9])
+    @pytest.mark.parametrize("ratio", [1e-300, 1e-8, 0.1, 1.0 + 1e-7, 3.0, 1e8, 1e200])
+    def test_any_ratio(self, atoms, ratio):
+        """Far off, N atoms relax towards the full or the empty state at N max(w, gamma)."""
+        ensemble = PumpedEnsemble(atoms, 2.0 * ratio, 2.0)
+        gap, tau = relaxation_gap(ensemble), integrated_correlation_time(ensemble)
+        assert math.isfinite(gap) and gap * tau == pytest.approx(1.0, abs=0.15)
+        assert math.isfinite(relaxation_rate_cumulant(ensemble)) and coherence_gap(ensemble) > 0.0
+        if not 1e-100 < ratio < 1e100:
+            assert gap == pytest.approx(2.0 * atoms * max(1.0, ratio), rel=1e-6)
+
+    @pytest.mark.parametrize("atoms", [400, 401])
+    @pytest.mark.parametrize("s", [-180.0, -46.0, -43.0, -1.0, 0.0, 0.3, 40.0, 170.0])
+    def test_correlation_time_of_few_and_many(self, atoms, s):
+        """Levels (up to 400 atoms), modes and series join smoothly in N."""
+        found = integrated_correlation_time(PumpedEnsemble.at(atoms, s))
+        nearby = integrated_correlation_time(PumpedEnsemble.at(801 - atoms, s))
+        assert found == pytest.approx(nearby, rel=5e-3 * abs(s) / 100.0 + 1e-5)
+        rates, weights = correlation_modes(PumpedEnsemble.at(atoms, s))
+        assert (weights / rates).sum() / weights.sum() == pytest.approx(found, rel=1e-9)
 
     def test_correlations_integrate(self):
         """The relaxation modes add up to the variance and to tau."""

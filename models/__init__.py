@@ -1,6 +1,22 @@
 """The physics: pure functions of numbers and arrays, no input or output.
 
-Rates are angular and in one common unit; spins are in units of hbar.
+Rates are angular and in one common unit; spins are in units of hbar. This page re-exports what
+the Ramsey experiment with two ensembles needs; every system has modules of its own:
+
+- two ensembles: `two_ensembles`, `ellipse`, `relaxation`, `relaxation_secular`, `trajectories`,
+  `dissipative_gap`, `cumulants`, `cumulants_trajectory`, `cumulants_optimum`, `cumulants_exact`,
+  `working_point`, `imperfections`, `rotor`
+- many ensembles and chains: `many_ensembles`, `many_ensembles_metrology`,
+  `many_ensembles_readout`, `distributed_sensing`, `chain`, `chain_order`, `chain_sampling`,
+  `six_j`, `raman_couplings`
+- generalised two-mode squeezing: `two_mode_squeezing` and its neighbours of that name
+- squeezed reservoir: `squeezed_reservoir`, `squeezed_reservoir_dynamics`,
+  `squeezed_reservoir_chain`
+- collectively pumped superradiance: `pumped_superradiance` and its neighbours
+- multi-ensemble superradiance: `multi_ensemble_superradiance` and its neighbours
+
+`predictions` gives the figures of merit of each by name; `docs/physics/` maps the papers'
+equations to functions.
 """
 
 from .counting import (

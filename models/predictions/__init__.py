@@ -14,7 +14,14 @@ from .shape import Model, Parameter, Predicted, Prediction, PredictionError
 
 __all__ = ["MODELS", "Model", "Parameter", "Predicted", "Prediction", "PredictionError", "model"]
 
-MODELS: tuple[str, ...] = ("two_ensembles",)
+MODELS: tuple[str, ...] = (
+    "two_ensembles",
+    "many_ensembles",
+    "chain",
+    "squeezed_reservoir",
+    "pumped_superradiance",
+    "multi_ensemble_superradiance",
+)
 """Names of the models, each also the name of the module that holds it."""
 
 

@@ -23,8 +23,8 @@ from .shape import Model, Parameter, Predicted
 
 _RESIDUAL = 1e-2
 _MOST_ATOMS_IN_FULL = 10_000_000  # of the exact recursion, a fraction of a second
-_MOST_ATOMS_IN_WELL = 100_000_000  # where only the levels in a deep well count
-_DEEP = 50.0
+_MOST_ATOMS_IN_WELL = 1_000_000_000  # where only the levels in a deep well count
+_DEEP = 1000.0
 _LEAST_FOR_ESTIMATE = 10
 
 

@@ -3,7 +3,8 @@
 S = 1/2, Delta_e = 0, Delta_b = sqrt(2) chi, string angle pi. (a) L_string against the drive, with
 the law (2/3)(Omega/chi)^2 that it follows from Omega = 3 chi on. (b) Fidelity with the AKLT
 state against L/L_string for several L, drives from 3 chi on: one curve,
-90 % near L/L_string = 0.2 (0.22 at L = 58, 0.21 at L = 354). Agrees with the publication, which gives the power but not the prefactor 2/3.
+90 % near L/L_string = 0.2 (0.22 at L = 58, 0.21 at L = 354). Agrees with the publication,
+which gives the power but not the prefactor 2/3.
 
     python examples/figures/chu_fig9.py [folder]
 """

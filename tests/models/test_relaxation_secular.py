@@ -91,3 +91,12 @@ class TestRefusals:
         """A limit on the time that the relaxation does not meet."""
         with pytest.raises(ValueError, match="`longest` must leave time"):
             secular_relaxation_time(TwoEnsembles(1, 1.0, 1.0), longest=0.1)
+
+
+class TestStability:
+    @pytest.mark.parametrize(("spin", "ratio", "factor"), [(20, 2.0, 4.9), (30, 4.0 / 3.0, 5.52)])
+    def test_large_tilt_after_the_basis_has_shrunk(self, spin, ratio, factor):
+        """Above Delta/Omega = 1 the largest rate falls more slowly than J^2 as J is cut."""
+        pair = TwoEnsembles(spin, 1.0, ratio)
+        got = secular_relaxation_time(pair) * steady_state(pair).variance
+        assert got == pytest.approx(factor, abs=0.1)

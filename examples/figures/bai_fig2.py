@@ -2,8 +2,8 @@
 
 N = 30, r = 0.8, Delta_N = cosh(2r) A, alpha = 0.5, from all atoms down; the lower half of the
 sphere, projected on the x-y plane. The line is the squeezed axis (pi - arg<S_-^2>)/2. Agrees;
-the axis starts at pi/2 - alpha/2 and the detuning turns it on the way, so that a fixed analysis
-phase misses the squeezing.
+the axis starts at pi/2 - alpha/2 and the detuning turns it by 0.1 rad on the way, which the
+analysis phase of a measurement has to follow.
 
     python examples/figures/bai_fig2.py [folder]
 """
@@ -51,7 +51,7 @@ def data(points: int = 181) -> dict:
 def main(folder: Path) -> Path:
     """Draw the four panels into the folder; returns the picture's path."""
     found = data()
-    figure = Figure(figsize=(11.0, 3.2), layout="constrained")
+    figure = Figure(figsize=(11.0, 2.7), layout="constrained")
     panels = figure.subplots(1, len(TIMES))
     for k, axes in enumerate(panels):
         image = axes.imshow(

@@ -2,11 +2,11 @@
 
 Delta_N = cosh(2r) A (their Delta = A). (a) 1/xi^2 from Eq. 8 (lines) on Eq. 7 integrated to
 A t = 200 (grey), (b) the r up to which there is squeezing, (c) its largest 1/xi^2, (d) the r of
-that. Agrees; the fits 1.64 N^-0.54 (Eq. 9, the least xi^2, which the caption calls a maximum)
-and 0.27 ln N - 0.11 hold within 1 % in xi^2 at N = 60 to 300. Qualified: the exponent is a fit to
-these N, the limit is N^-1/2 (dashed: (4/3)^(3/4) N^-1/2 and (ln N)/4 + 0.036), and the shift
-Delta_N sets it, not the scheme. With the carrier tuned to cancel the shift (thin lines in c),
-even N reaches (N+2)/2 at large r; odd N less.
+that. Agrees; the fit 1.64 N^-0.54 (Eq. 9, the least xi^2, which the caption calls a maximum)
+holds within 1 % at N = 60 to 300. Qualified: the exponent comes from fitting these N, the limit
+is N^-1/2 (dashed: (4/3)^(3/4) N^-1/2 and (ln N)/4 + 0.036), and the shift Delta_N sets it, not
+the scheme. With the carrier tuned to cancel the shift (thin lines in c), even N reaches (N+2)/2
+at large r; odd N less.
 
     python examples/figures/bai_fig3.py [folder]
 """

@@ -62,15 +62,16 @@ def _steady(parameters: SqueezedReservoir, state: SqueezedState) -> dict[str, Pr
     error = f"relative error about {state.error:.0e}" if state.error > 0.0 else ""
     wineland = f"N V_min/|<S>|^2, text before {mixed}"
     decibels = 10.0 * math.log10(state.gain) if math.isfinite(state.xi2) else None
+    no_spin = "" if decibels is not None else "no mean spin is left"
     axis = state.angle if parameters.squeezing > 0.0 else None
-    round_noise = "" if axis is not None else "without squeezing no axis is distinguished"
+    no_axis = "" if axis is not None else "without squeezing no axis is distinguished"
     return {
         "xi2": Predicted(state.xi2, "", wineland, error),
-        "gain": Predicted(decibels, "dB", "-10 log10(xi2)"),
+        "gain": Predicted(decibels, "dB", "-10 log10(xi2)", no_spin),
         "v_min": Predicted(state.v_min, "", mixed, error),
         "v_max": Predicted(state.v_max, "", mixed),
         "spin_length": Predicted(state.spin_length, "", f"|<Sz>|, {mixed}"),
-        "axis": Predicted(axis, "rad", "(pi - arg<S_-^2>)/2, from x in the x-y plane", round_noise),
+        "axis": Predicted(axis, "rad", "(pi - arg<S_-^2>)/2, from x in the x-y plane", no_axis),
         "xi2_one_more": _one_more(parameters),
         "xi2_gaussian": Predicted(
             gaussian_xi2(parameters), "", "linear limit of Bai & An Eq. 7 for N to infinity"

@@ -60,7 +60,7 @@ def _steady(parameters: SqueezedReservoir, state: SqueezedState) -> dict[str, Pr
     """Moments of the steady state."""
     mixed = "Bai & An Eq. 8" if parameters.transmission == 1.0 else "Bai & An Eq. 7, with loss"
     error = f"relative error about {state.error:.0e}" if state.error > 0.0 else ""
-    wineland = f"N V_min/|<S>|^2, text before {mixed}"
+    wineland = "N V_min/|<S>|^2, text after Bai & An Eq. 7"
     decibels = 10.0 * math.log10(state.gain) if math.isfinite(state.xi2) else None
     no_spin = "" if decibels is not None else "no mean spin is left"
     axis = state.angle if parameters.squeezing > 0.0 else None

@@ -99,10 +99,10 @@ def main(folder: Path) -> Path:
         ms=6,
         label=f"N = {HELD_ATOMS}, best hold",
     )
+    left.plot([], [], "x", color="0.3", ms=5, label="p = (0.3, 0.7)")
+    left.plot([], [], ":", color="0.3", lw=1.2, label="least eigenvalue")
     left.set(xlabel="curvature $K$", ylabel=r"$\xi^2$", xlim=(0.05, 1.0), ylim=(0.05, 60.0))
-    left.set_title(
-        "(a) exact steady state; x: fractions (0.3, 0.7); dotted: least eigenvalue", fontsize=10
-    )
+    left.set_title("(a) exact steady state", fontsize=10)
     left.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
     atoms = found["N"]
     right.loglog(atoms, found["best"], "o", color="tab:blue", ms=5, label="exact")

@@ -259,7 +259,8 @@ def gaussian_xi2(parameters: SqueezedReservoir) -> float:
     """
     lag = 2.0 * parameters.relative_detuning / parameters.atoms
     # 1 + 2n - 2|M| = 1 - eta + eta e^(-2r), kept apart from the rest at large r
-    aligned = 1.0 + parameters.transmission * math.expm1(-2.0 * parameters.squeezing)
+    eta = parameters.transmission
+    aligned = (1.0 - eta) + eta * math.exp(-2.0 * parameters.squeezing)
     root = math.hypot(1.0, lag)
     return aligned + 2.0 * abs(parameters.correlation) * lag**2 / (root * (1.0 + root))
 

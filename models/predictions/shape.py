@@ -161,7 +161,8 @@ class Model:
                 problems.append(f"parameter `{parameter.name}` is missing: {parameter.meaning}")
         if problems:
             raise PredictionError(
-                f"{self.name}: {'; '.join(problems)}. Parameters: {', '.join(known)}."
+                f"{self.name}: {'; '.join(p.rstrip('.') for p in problems)}. "
+                f"Parameters: {', '.join(known)}."
             )
         return values
 

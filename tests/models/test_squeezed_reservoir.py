@@ -283,3 +283,9 @@ class TestRefusals:
             gaussian_optimum(10, 0.0)
         with pytest.raises(ValueError, match="`atoms` is too large"):
             squeezed_steady_state(SqueezedReservoir(200_000, 1.0, 1.0, 0.0, 0.3))
+
+
+def test_the_linear_limit_keeps_its_digits_at_large_squeezing():
+    """Without loss on resonance the linear xi2 is e^(-2r), however large r."""
+    for r in (0.5, 5.0, 20.0):
+        assert gaussian_xi2(SqueezedReservoir(100, r)) == pytest.approx(math.exp(-2 * r), rel=1e-12)

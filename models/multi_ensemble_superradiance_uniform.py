@@ -66,7 +66,7 @@ class UniformDarkState:
 
     @property
     def xi2(self) -> float:
-        """N Var S^x/length^2, least eigenvalue of the squeezing matrix for any split."""
+        """N Var S^x/length^2: eigenvalue along e for any split; the least one where squeezed."""
         return self.atoms * self.variance_x / self.length**2
 
 
@@ -176,7 +176,8 @@ def split_squeezing_matrix(
 ) -> Array:
     """(N^2/4R^2) [(1-4q) 1 + 4 q N e e^T], q the pair correlation, e_k = sign_k sqrt(p_k).
 
-    Its least eigenvalue N Var/R^2 lies along e whatever the fractions, which is why the
+    Its eigenvalue N Var/R^2 along e (the least one wherever it is squeezed; below the best
+    curvature an orthogonal direction may be lower) is the same for all fractions, which is why the
     paper's Fig. 3 does not depend on them. R is the length of the mean spin.
     """
     n = whole(atoms, "atoms", least=1)

@@ -18,6 +18,7 @@ MODELS: tuple[str, ...] = (
     "two_ensembles",
     "many_ensembles",
     "chain",
+    "two_mode_squeezing",
     "squeezed_reservoir",
     "pumped_superradiance",
     "multi_ensemble_superradiance",

@@ -83,7 +83,10 @@ def _with_local_noise(
     if found.atoms < _FEW_ATOMS:
         doubts.append(f"N = {found.atoms} is few for a mean field, some 45 % high at N = 8")
     if 4.0 * math.exp(2.0 * values["r"]) > found.atoms:
-        doubts.append("e^{2r} above N/4, where the mean field saturates")
+        doubts.append(
+            "e^{2r} above N/4, where the mean field saturates, and where relaxation, however weak, "
+            "in the end takes the total spins"
+        )
     kind = "steady state" if math.isinf(found.time) else "least over time"
     out = {
         "xi2_local": Predicted(found.xi2, "", source, "; ".join([kind, *doubts])),

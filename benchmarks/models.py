@@ -1,0 +1,426 @@
+"""The models beside plain QuTiP (or scipy), in the same run, on one core: one table.
+
+    python benchmarks/models.py [--long] [--only WORD]
+
+Seconds of this package are medians of up to five runs. Each peer (models_peers.py) solves the
+same equations at the same accuracy in a process of its own, limited to 60 s (600 s with --long)
+and 8 GiB; "not run" means that this run holds no number for it. `deviation` is the largest
+difference between the two results over the largest value (for random runs: of the two means, in
+standard errors). Targets are ratios (x) or seconds; they were set beside peers at those sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402  (after the number of threads is fixed)
+
+from cavitylab.models.cumulants import HALF_MOMENTS, DecayingEnsembles  # noqa: E402
+from cavitylab.models.cumulants_trajectory import (  # noqa: E402
+    cumulant_trajectories,
+    cumulant_trajectory,
+)
+from cavitylab.models.ellipse import EllipseReadout, sample  # noqa: E402
+from cavitylab.models.multi_ensemble_superradiance_uniform import (  # noqa: E402
+    uniform_dark_state_at_curvature,
+)
+from cavitylab.models.pumped_superradiance_hysteresis import hysteresis  # noqa: E402
+from cavitylab.models.relaxation import relaxation_time  # noqa: E402
+from cavitylab.models.squeezed_reservoir import (  # noqa: E402
+    SqueezedReservoir,
+    squeezed_steady_state,
+)
+from cavitylab.models.trajectories import trajectories  # noqa: E402
+from cavitylab.models.two_ensembles import TwoEnsembles, steady_state  # noqa: E402
+from cavitylab.models.two_mode_squeezing_dynamics import prepare  # noqa: E402
+
+PEERS = Path(__file__).with_name("models_peers.py")
+BATCH = 2000  # cumulant trajectories side by side
+PREPARATION = [0.1, 1.0]
+EXPANSION_TIMES = [0.1, 1.0]
+SHOTS = 2_000_000
+AGREEMENT = 1e-5
+SIGMAS = 4.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One computation.
+
+    Attributes:
+        name: what is computed.
+        own: this package's solver; returns the numbers the peer returns, or none.
+        growth: how cost grows (work or memory), this package | peer.
+        peer: name and arguments in models_peers.py.
+        target: at least this ratio ("x"), at most these seconds ("s") or at least this many
+            per second ("/s").
+        per: units of work in one call of `own`, and in one of the peer.
+        long: only with --long; "peer" leaves the row in the default run without its peer.
+        random: compare means by their standard errors.
+    """
+
+    name: str
+    own: Callable[[], Sequence[float]]
+    growth: str
+    peer: tuple[str, list[Any]] | None = None
+    target: tuple[float, str] | None = None
+    per: tuple[int, int] = (1, 1)
+    long: bool | str = False
+    random: bool = False
+
+
+def pair_row(spin: float, target: float | None, long: bool = False) -> Row:
+    """Steady state of two ensembles."""
+
+    def own() -> Sequence[float]:
+        state = steady_state(TwoEnsembles(spin, 2 * spin, spin))
+        return [state.spin_length_x, state.variance]
+
+    return Row(
+        f"two-ensemble steady state, S = {spin:g}",
+        own,
+        "J kept (< 2S+1), 5 vectors | LU of (2S+1)^4 unknowns",
+        ("steady", [spin, 2 * spin, spin]),
+        (target, "x") if target else None,
+        long=long,
+    )
+
+
+def figures_row(ratio: float, what: str, target: float) -> Row:
+    """All figures of merit and the amplitudes come from one call."""
+
+    def own() -> Sequence[float]:
+        state = steady_state(TwoEnsembles(1e6, 1.0, ratio))
+        return [state.qfi, state.xi2, abs(state.amplitudes[0])]
+
+    growth = "J kept = 2S asinh(Delta/2 Omega) + tail, 5 vectors of 8 to 16 bytes a J"
+    return Row(f"{what}, S = 1e6, Delta/Omega = {ratio:g}", own, growth, target=(target, "s"))
+
+
+def relaxation_row(
+    spin: float, drive: float, detuning: float, target: tuple[float, str], stop: float | None
+) -> Row:
+    """Time from all atoms down to 1 - F = 1e-3."""
+    return Row(
+        f"relaxation to t_ss, S = {spin:g}",
+        lambda: [relaxation_time(TwoEnsembles(spin, drive, detuning))],
+        "~S^5 to S^6, falls as states empty; 56 (2S+1)^4 bytes | ~S^5.7",
+        None if stop is None else ("relaxation", [spin, drive, detuning, stop]),
+        target,
+        long=spin > 5,
+    )
+
+
+def runs_row(spin: float, stop: float, runs: int, peers: int, long: bool) -> Row:
+    """Seconds are per run."""
+
+    def own() -> Sequence[float]:
+        pair = TwoEnsembles(spin, 2 * spin, 10.0)
+        ends = trajectories(pair, [stop], runs, np.random.default_rng(5)).spin_length_x[:, 0]
+        return [float(ends.mean()), float(ends.std(ddof=1) / math.sqrt(runs))]
+
+    return Row(
+        f"one quantum trajectory, S = {spin:g}",
+        own,
+        "~S^4 (S^2 amplitudes, S^2 steps), sparse products",
+        ("single_runs", [spin, 2 * spin, 10.0, stop, peers]),
+        (10, "x") if spin == 30 else None,
+        per=(runs, peers),
+        long=long,
+        random=True,
+    )
+
+
+def hysteresis_row(atoms: float, target: tuple[float, str] | None, peer: bool) -> Row:
+    """Both crossings at r = 4 gamma, in the package's unit of s."""
+
+    def own() -> Sequence[float]:
+        found = hysteresis(atoms, 4.0)
+        return [found.up, found.down]
+
+    return Row(
+        f"hysteresis scan, N = {atoms:g}",
+        own,
+        "modes x steps, any N alike | N^2 elements, stiffness ~N^2",
+        ("hysteresis", [int(atoms), 4.0]) if peer else None,
+        target,
+        long="peer" if peer and atoms > 50 else False,
+    )
+
+
+def reservoir_row(atoms: int, target: tuple[float, str], peer: bool, long: bool | str) -> Row:
+    """At about the best r where the carrier stays at the bare transition (Bai Fig. 3)."""
+    r = 0.27 * math.log(atoms) - 0.11
+    detuning = math.cosh(2.0 * r)
+
+    def own() -> Sequence[float]:
+        state = squeezed_steady_state(SqueezedReservoir(atoms, r, detuning))
+        return [state.sz, state.v_min]
+
+    return Row(
+        f"squeezed reservoir, N = {atoms}",
+        own,
+        "table of N x antidiagonals reached (N at most) | LU of (N+1)^2 unknowns",
+        ("squeezed", [atoms, r, detuning]) if peer else None,
+        target,
+        long=long,
+    )
+
+
+def two_mode_row(spin: float, target: tuple[float, str], peer: bool) -> Row:
+    """<X+^2> and <Z1 + Z2> at two times, r = 0.8."""
+
+    def own() -> Sequence[float]:
+        n = round(2 * spin)
+        found = prepare(n, n, 0.8, PREPARATION)
+        return [*found.x_plus_square, *(found.z1 + found.z2)]
+
+    return Row(
+        f"two-mode squeezing dynamics, S = {spin:g}",
+        own,
+        "(2S)^3/6 real elements, 13 a row | (2S+1)^4 elements",
+        ("two_mode", [spin, 0.8, PREPARATION]) if peer else None,
+        target,
+        long=spin > 5,
+    )
+
+
+def cumulant_rows() -> list[Row]:
+    """One trajectory, and many side by side; S = 1000 to Gamma t = 1."""
+    physics = (1000, 2000.0, 10.0, 0.01)
+    x, z = HALF_MOMENTS.index("x"), HALF_MOMENTS.index("z")
+
+    def alone() -> Sequence[float]:
+        m = cumulant_trajectory(DecayingEnsembles(*physics), EXPANSION_TIMES, rtol=1e-8).moments
+        return [*m[x], *m[z]]
+
+    def many() -> Sequence[float]:
+        sets = [DecayingEnsembles(*physics)] * BATCH
+        m = cumulant_trajectories(sets, EXPANSION_TIMES, rtol=1e-8).moments
+        return [*m[x, 0], *m[z, 0]]
+
+    growth = "steps ~ (Omega + S Gamma) t, 15 moments | 27 moments, a call of numpy each step"
+    peer = ("cumulants", [*physics, EXPANSION_TIMES])
+    return [
+        Row("cumulant trajectory, S = 1000, alone", alone, growth, peer, (1000, "x")),
+        Row(
+            f"cumulant trajectory, S = 1000, {BATCH} at once",
+            many,
+            growth,
+            peer,
+            (1000, "x"),
+            per=(BATCH, 1),
+            long=True,
+        ),
+    ]
+
+
+def readout_rows() -> list[Row]:
+    """The table at S = 100, its shots, and one shot of the state vector at S = 20."""
+    large = steady_state(TwoEnsembles(100, 1.0, 0.05))
+    small = steady_state(TwoEnsembles(20, 1.0, 0.25))
+
+    def table() -> Sequence[float]:
+        EllipseReadout(100, large.weights.size - 1).distribution(large, 0.2)
+        return []
+
+    kept = EllipseReadout(100, large.weights.size - 1).distribution(large, 0.2)
+    kept_small = EllipseReadout(20, small.weights.size - 1).distribution(small, 0.2)
+    rng = np.random.default_rng(1)
+
+    def shots(probability: Any) -> Callable[[], Sequence[float]]:
+        def own() -> Sequence[float]:
+            sample(probability, SHOTS, rng)
+            return []
+
+        return own
+
+    def known_phase() -> Sequence[float]:
+        readout = EllipseReadout(20, small.weights.size - 1, weight_cutoff=0.0)
+        found = readout.distribution_at(small, 0.2, 0.7)
+        return [float(v) for v in found.ravel()]
+
+    return [
+        Row("outcome table, S = 100", table, "8 S^3 flops a J kept, BLAS 3", target=(0.2, "s")),
+        Row(
+            "outcome table at a known phase, S = 20",
+            known_phase,
+            "8 S^3 flops a J kept | exponential of (2S+1)^2 square matrices",
+            ("one_shot", [20, 0.25, 0.2, 0.7]),
+        ),
+        Row(
+            "shots of the table, S = 100, each",
+            shots(kept),
+            "log2 of the cells, a random read each",
+            target=(1e7, "/s"),
+            per=(SHOTS, 1),
+        ),
+        Row(
+            "shots of the table, S = 20, each",
+            shots(kept_small),
+            "the same",
+            target=(1e7, "/s"),
+            per=(SHOTS, 1),
+        ),
+    ]
+
+
+def uniform_row(atoms: int, curvature: float, target: tuple[float, str] | None, peer: bool) -> Row:
+    """<Sy>, <Sz>, Var Sx."""
+
+    def own() -> Sequence[float]:
+        state = uniform_dark_state_at_curvature(atoms, curvature)
+        return [state.spin_y, state.spin_z, state.variance_x]
+
+    return Row(
+        f"uniform dark state, N = {atoms:g}, K = {curvature:g}",
+        own,
+        "N levels (or sqrt N in a deep well), 40 bytes a level | LU of (N+1)^2 unknowns",
+        ("uniform", [atoms, curvature]) if peer else None,
+        target,
+    )
+
+
+def all_rows() -> list[Row]:
+    """The table, in the order of the models."""
+    return [
+        pair_row(3, None),
+        pair_row(5, 1e5),
+        pair_row(7.5, None, long=True),
+        figures_row(5e-6, "figures of merit", 1e-3),
+        figures_row(1e-3, "figures and amplitudes", 0.2),
+        figures_row(1.0, "figures and amplitudes", 0.2),
+        relaxation_row(5, 10.0, 10.0, (20, "x"), 2.6),
+        relaxation_row(10, 20.0, 10.0, (35, "x"), 2.6),
+        relaxation_row(30, 60.0, 20.0, (60, "s"), None),
+        runs_row(10, 2.4577, 100, 10, long=False),
+        runs_row(30, 2.0, 20, 4, long=True),
+        *cumulant_rows(),
+        *readout_rows(),
+        two_mode_row(5, (15, "x"), True),
+        two_mode_row(10, (60, "x"), True),
+        two_mode_row(15, (30, "s"), False),
+        reservoir_row(200, (5, "x"), True, False),
+        reservoir_row(500, (10, "x"), True, False),
+        reservoir_row(1000, (50, "x"), True, "peer"),
+        reservoir_row(10_000, (15, "s"), False, False),
+        hysteresis_row(30, None, True),
+        hysteresis_row(100, (1000, "x"), True),
+        hysteresis_row(1e5, (0.2, "s"), False),
+        hysteresis_row(1e9, (0.2, "s"), False),
+        uniform_row(100, 0.3, None, True),
+        uniform_row(10**6, 0.0288, (0.2, "s"), False),
+    ]
+
+
+def timed(own: Callable[[], Sequence[float]]) -> tuple[float, list[float]]:
+    """Median seconds of up to five runs (fast ones in loops of 20 ms), and the numbers."""
+    begun = time.perf_counter()
+    values = list(own())
+    first = time.perf_counter() - begun
+    loops = max(1, min(1000, int(0.02 / max(first, 1e-6))))
+    taken = [first] if first > 2.0 else []
+    while len(taken) < 5 and sum(taken) * loops < 4.0:
+        begun = time.perf_counter()
+        for _ in range(loops):
+            own()
+        taken.append((time.perf_counter() - begun) / loops)
+    return statistics.median(taken), values
+
+
+def ask_peer(peer: tuple[str, list[Any]], limit: float) -> tuple[float | None, list[float], str]:
+    """Seconds, numbers and, where there are none, why."""
+    command = [sys.executable, str(PEERS), peer[0], json.dumps(peer[1])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return None, [], f"over {limit:g} s"
+    if done.returncode != 0 or not done.stdout.strip():
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        short = any(word in done.stderr for word in ("MemoryError", "allocate", "memory"))
+        return None, [], "over 8 GiB" if short or done.returncode < 0 else f"failed: {last[:60]}"
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer["seconds"], answer["values"], ""
+
+
+def deviation(row: Row, own: Sequence[float], peer: Sequence[float]) -> tuple[str, bool]:
+    """The difference as printed, and whether the results agree."""
+    if row.random:
+        sigmas = abs(own[0] - peer[0]) / math.hypot(own[1], peer[1])
+        return f"{sigmas:.1f} s.e.", sigmas < SIGMAS
+    a, b = np.asarray(own), np.asarray(peer)
+    worst = float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
+    return f"{worst:.0e}", worst < AGREEMENT
+
+
+def verdict(row: Row, seconds: float, ratio: float | None) -> tuple[str, str]:
+    """The target in words, and met, missed or not run."""
+    if row.target is None:
+        return "-", "-"
+    number, unit = row.target
+    if unit == "x":
+        met = None if ratio is None else ratio >= number
+        words = f">= {number:g} x"
+    elif unit == "s":
+        met, words = seconds <= number, f"<= {number:g} s"
+    else:
+        met, words = 1.0 / seconds >= number, f">= {number:.0e}/s"
+    return words, "not run" if met is None else "met" if met else "MISSED"
+
+
+def measure(row: Row, long: bool) -> tuple[list[str], bool]:
+    """One line of the table, and whether nothing in it failed."""
+    seconds, values = timed(row.own)
+    seconds /= row.per[0]
+    theirs, note, ratio, differs, agrees = None, "not run", None, "-", True
+    if row.peer is not None and (long or row.long != "peer"):
+        theirs, numbers, note = ask_peer(row.peer, 600.0 if long else 60.0)
+        if theirs is not None:
+            theirs /= row.per[1]
+            note, ratio = f"{theirs:.2g}", theirs / seconds
+            differs, agrees = deviation(row, values, numbers)
+    words, met = verdict(row, seconds, ratio)
+    if not agrees:
+        met = "DISAGREE"
+    shown = "-" if ratio is None else f"{ratio:.3g} x"
+    cells = [row.name, f"{seconds:.2g}", note, shown, words, met, differs, row.growth]
+    return cells, met not in ("MISSED", "DISAGREE")
+
+
+def main() -> int:
+    """Print the table; 1 where a target is missed or results disagree."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--long", action="store_true", help="peers of minutes, too")
+    parser.add_argument("--only", default="", metavar="WORD", help="rows whose name holds WORD")
+    options = parser.parse_args()
+    head = ["computation", "s", "peer s", "ratio", "target", "", "deviation"]
+    head.append("how cost grows, this | peer")
+    widths = (50, 8, 10, 10, 11, 9, 10, 0)
+    line = "".join(f"{{:<{w}}} " if w else "{}" for w in widths)
+    print(line.format(*head), flush=True)
+    good = True
+    for row in all_rows():
+        if options.only not in row.name or (row.long is True and not options.long):
+            continue
+        cells, fine = measure(row, options.long)
+        good = good and fine
+        print(line.format(*cells), flush=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,9 +5,10 @@ C = N gamma/gamma_-; (b) over time with dephasing, C = N gamma/gamma_z. Dashed: 
 1/(1 + C/2) and 1/(1 + C/8); dotted: the mean field's floor 9.90/(N+4), which is 3.30 times the
 exact 3/(N+4). The curves agree with the publication; what is said of them is qualified.
 There is no threshold at C = 1 (xi^2 = 0.67 and 0.89), and C^-0.9 is a slope between the bend
-at small C and the floor. With relaxation the curves end some 1.35 times above the floor: however
-weak, it takes the total spin of the ensembles, which is conserved without it. gamma is held fixed although the jumps grow with cosh r: at fixed
-laser power, gamma = gamma_0/cosh^2 r, only (2/(2 + C_0))^1/2 is left (grey).
+at small C and the floor. With relaxation the curves end some 1.35 times above the floor:
+however weak, it changes the total spins, which are conserved without it. And gamma is held
+fixed although the jumps grow with cosh r: at fixed laser power, gamma = gamma_0/cosh^2 r, only
+(2/(2 + C_0))^1/2 is left (grey).
 
     python examples/figures/mamaev_fig3.py [folder]
 """

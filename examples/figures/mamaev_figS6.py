@@ -2,9 +2,10 @@
 
 Second-order mean field, xi^2 against time from all atoms down for r = 0.2, gamma_z = 0.001
 gamma and N = 20, 200, 2000. After a time of order 1/(N gamma) the squeezing stands at a plateau,
-near that of the state without dephasing (dashed); only after a time that grows as N/gamma_z
-does it settle at a worse value. Agrees. The plateau is what Fig. 3(b) counts. (The caption
-says "collective dephasing"; it is that of every atom.)
+near that of the exact state without dephasing (dashed; at N = 20 the mean field itself is 6 %
+high); only after a time that grows as N/gamma_z does it settle at a worse value. Agrees. The
+plateau is what Fig. 3(b) counts. (The caption says "collective dephasing"; it is that of
+every atom.)
 
     python examples/figures/mamaev_figS6.py [folder]
 """

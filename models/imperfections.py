@@ -277,7 +277,8 @@ def _null_state(parameters: MismatchedPair, hamiltonian: Any, jump: Any) -> NDAr
     keep = np.ones(size**2)
     keep[0] = 0.0
     diagonal = np.arange(size) * (size + 1)
-    trace = sparse.csr_matrix((np.ones(size), (np.zeros(size), diagonal)), shape=full.shape)
+    where = (np.zeros(size, dtype=np.intp), diagonal)
+    trace = sparse.coo_matrix((np.ones(size), where), shape=(size**2, size**2))
     matrix = (sparse.diags(keep) @ full + trace).tocsc()
     target = np.zeros(size**2, dtype=np.complex128)
     target[0] = 1.0

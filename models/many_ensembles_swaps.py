@@ -98,7 +98,9 @@ def _blocks(dimension: int) -> tuple[_Block, ...]:
         higher = np.sqrt((spin - m2) * (spin + m2 + 1.0))[:-1]
         vectors: Array = np.ones((1, 1))
         if i.size > 1:
-            vectors = np.asarray(eigh_tridiagonal(m1 * m2, 0.5 * lower * higher)[1])
+            vectors = np.asarray(
+                eigh_tridiagonal(m1 * m2, 0.5 * lower * higher)[1], dtype=np.float64
+            )
         least = abs(dimension - 1 - total)
         blocks.append((i * dimension + total - i, np.arange(least, dimension), vectors))
     return tuple(blocks)

@@ -221,7 +221,7 @@ def _all_down(parameters: TwoEnsembles) -> Array:
     tilt = sine * np.sqrt(_norms(atoms, j[out].astype(np.float64)) * width)
     rows = np.concatenate([up + 1, out + 2 * j[out] + 2])
     columns = np.concatenate([up, out])
-    half = sp.csc_matrix((np.concatenate([turn, tilt]), (rows, columns)), shape=(j.size,) * 2)
+    half = sp.csc_matrix((np.concatenate([turn, tilt]), (rows, columns)), shape=(j.size, j.size))
     _, vectors = sla.eigsh(half + half.T, k=1, sigma=-atoms - 0.5, v0=np.ones(j.size))
     table = np.zeros((atoms + 1, atoms + 1))
     positive_m = np.flatnonzero(m >= 0)

@@ -48,13 +48,13 @@ class HermitianCoordinates:
 
     def matrix(self, coordinates: Array) -> ComplexArray:
         """The matrix with these coordinates."""
-        elements: ComplexArray = self.embedding @ coordinates.astype(np.complex128)
+        elements = np.asarray(self.embedding @ coordinates.astype(np.complex128))
         return elements.reshape(self.dimension, self.dimension)
 
     def functional(self, operator: sparse.csr_array) -> ComplexArray:
         """Row vector v with v @ coordinates = tr(rho operator)."""
-        row: ComplexArray = self.embedding.T @ operator.toarray().T.ravel().astype(np.complex128)
-        return row
+        flat = operator.toarray().T.ravel().astype(np.complex128)
+        return np.asarray(self.embedding.T @ flat)
 
     def superoperator(
         self, hamiltonian: sparse.csr_array, jumps: Sequence[sparse.csr_array]

@@ -264,9 +264,12 @@ def test_two_threads_without_a_lock_are_found_out(library, open_at: Open) -> Non
     """The adversary makes write and read of two threads cross: somebody gets a wrong answer."""
     resource = open_at(library(adversary="on"))
     wrong: list[str] = []
+    together = threading.Barrier(2)
+    deadline = time.monotonic() + 30.0  # a busy machine may run one thread alone for long
 
     def ask(question: str, good: str) -> None:
-        for _ in range(50):
+        together.wait()
+        while not wrong and time.monotonic() < deadline:
             try:
                 answer = resource.query(question)
             except pyvisa.VisaIOError:

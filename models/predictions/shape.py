@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -12,6 +13,32 @@ import numpy as np
 
 Value: TypeAlias = float | list[Any] | str | None
 Kind: TypeAlias = Literal["number", "list", "text"]
+
+_ON_THE_COMMAND_LINE: Mapping[str, tuple[str, ...]] = {
+    "spin": ("S",),
+    "atoms": ("N", "S"),
+    "ensembles": ("L", "fractions"),
+    "rabi_frequency": ("Omega",),
+    "detuning": ("delta",),
+    "detuning_difference": ("Delta",),
+    "detunings": ("deltas",),
+    "edge_detuning": ("Delta_e",),
+    "bulk_detuning": ("Delta_b",),
+    "exchange": ("chi",),
+    "collective_decay": ("Gamma",),
+    "single_decay": ("gamma",),
+    "times": ("t",),
+    "angle": ("phi",),
+    "detection_noise": ("sigma",),
+    "squeezing": ("r",),
+    "relaxation": ("gamma_minus",),
+    "dephasing": ("gamma_z",),
+    "phase": ("alpha",),
+    "transmission": ("eta",),
+    "pump": ("w",),
+    "curvature": ("K",),
+}
+"""The models' own names of their arguments, and what a model here may call them."""
 
 
 class PredictionError(ValueError):
@@ -133,9 +160,26 @@ class Model:
         except PredictionError:
             raise
         except ValueError as error:
-            raise PredictionError(f"{self.name}: {error}") from error
+            raise PredictionError(f"{self.name}: {self.renamed(str(error))}") from error
+        except MemoryError as error:
+            raise PredictionError(
+                f"{self.name}: these parameters need more memory than there is; take a smaller one."
+            ) from error
         shown = {k: v for k, v in values.items() if v is not None}
         return Prediction(self.name, shown, quantities)
+
+    def renamed(self, refusal: str) -> str:
+        """A refusal in which the models' own names, in backticks, are this model's parameters."""
+        known = [p.name for p in self.parameters]
+
+        def typed(found: re.Match[str]) -> str:
+            own = found[1]
+            if own in known:
+                return f"`{own}`"
+            names = (n for n in _ON_THE_COMMAND_LINE.get(own, ()) if n in known)
+            return f"`{next(names, own)}`"
+
+        return re.sub(r"`(\w+)`", typed, refusal)
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters by name; PredictionError with every mistake at once."""

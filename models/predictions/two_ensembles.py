@@ -36,6 +36,7 @@ _RELAXATION_SPIN = 6.0
 _GAP_WORK = 2.5e6
 _GAP_SPIN = 4.0
 _CUMULANT_RADIANS = 5e3
+_LARGEST_SPIN = 1e7
 _LARGEST_PERTURBATIVE = 1e5
 _LARGEST_EXCHANGE_SEARCH = 5e3
 
@@ -59,6 +60,11 @@ def compute(values: Mapping[str, Any]) -> dict[str, Predicted]:
         exchange=values["chi"],
         collective_decay=values["Gamma"],
     )
+    if parameters.spin > _LARGEST_SPIN:
+        raise ValueError(
+            f"Argument `S` must be at most {_LARGEST_SPIN:g} for an answer in seconds, but is "
+            f"{parameters.spin:g}."
+        )
     state = steady_state(parameters)
     out = _static(state)
     out["gap"] = _gap(parameters)

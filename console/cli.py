@@ -185,6 +185,66 @@ def predict(
 
 
 @app.command()
+def sweep(
+    protocol: Annotated[
+        str | None, typer.Argument(help="Name of the protocol; left out with --resume.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting: key=value, or several: key=a,b,c or key=first:last:number."
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds: first:end (excluded), a list, one.")] = "0:10",
+    station: Annotated[
+        str | None, typer.Option(help="Station file, or the name of a shipped one.")
+    ] = None,
+    rehearse: Annotated[
+        str | None, typer.Option(help="Laboratory file to rehearse on, or a shipped name.")
+    ] = None,
+    data: Data = Path("data"),
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue the sweep in this folder; nothing is repeated.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:8786.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes to start here; one for each core.", min=1)
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Stop condition of every run.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the sweep.")] = None,
+    json: Json = False,
+) -> None:
+    """Rehearse a protocol with every combination of settings and seeds, in parallel on Dask.
+
+    Every rehearsal is a run of its own; `sweep.json` in the sweep's folder says which run belongs
+    to which settings and seed. A sweep that was interrupted goes on with --resume.
+
+    Example: `cavitylab sweep ramsey_ellipse --set detuning_hz=500:1500:5 --set shots=400
+    --seeds 0:20`
+    """
+    from .sweep import SweepOrder
+    from .sweep import sweep as run_sweep
+
+    order = SweepOrder(
+        protocol=protocol,
+        settings=set_ or [],
+        seeds=seeds,
+        station=station,
+        rehearse=rehearse,
+        data=data,
+        resume=resume,
+        scheduler=scheduler,
+        workers=workers,
+        until=until,
+        title=title,
+    )
+    with errors_told():
+        raise typer.Exit(run_sweep(order, as_json=json))
+
+
+@app.command()
 def serve(
     laboratory: Annotated[str, typer.Argument(help="Laboratory file, or a shipped name.")],
     seed: Annotated[int | None, typer.Option(help="Draw the hidden truth anew.", min=0)] = None,

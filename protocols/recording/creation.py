@@ -49,6 +49,8 @@ class CreatedRun:
     schema: dict[str, Stream]
     lock: FileLock
     journal: Journal
+    rows: dict[str, int]
+    next_seq: int = 0
 
 
 def create_run(
@@ -65,12 +67,7 @@ def create_run(
     blob = strict_json.canonical(origins, "provenance")
     paths = RunPaths(run_directory(root.absolute(), title, run_id, started))
     files = DurableFiles(paths.staging)
-    network = network_file_system(paths.root)
-    if network is not None:
-        raise StorageError(
-            f"{root} is on {network}, where a journal is not safe; record to a local disk and "
-            "copy the finished run"
-        )
+    refuse_network(paths)
     _make_folders(paths, files)
     _check_space(paths)
     lock = writer_lock(paths)
@@ -92,7 +89,17 @@ def create_run(
     except BaseException:
         lock.release()
         raise
-    return CreatedRun(paths, schema, lock, journal)
+    return CreatedRun(paths, schema, lock, journal, dict.fromkeys(schema, 0))
+
+
+def refuse_network(paths: RunPaths) -> None:
+    """Raises StorageError where SQLite's log has no shared memory."""
+    network = network_file_system(paths.root)
+    if network is not None:
+        raise StorageError(
+            f"{paths.root} is on {network}, where a journal is not safe; record to a local disk "
+            "and copy the finished run"
+        )
 
 
 def _make_folders(paths: RunPaths, files: DurableFiles) -> None:
@@ -160,18 +167,18 @@ def _first_document(
             {"long_name": "UTF-8 JSON: everything the run was made from"},
         )  # fmt: skip
     )
-    coordinates = [f.name for s in schema.values() for f in s.fields if f.coordinate]
     summary = {
         "format": FORMAT,
         **{name: origins[name] for name in _ROOT_ENTRIES if name in origins},
         **{name: origins[name] for name in ("run_id", "git", "versions", "host", "started")},
         "station_sha256": _digest(origins["station"]) if "station" in origins else None,
         "provenance_sha256": hashlib.sha256(blob).hexdigest(),
+        "streams": [stream.to_json() for stream in schema.values()],
     }
     attributes = {
         "Conventions": "CF-1.11",
         "title": title,
-        "coordinates": " ".join(coordinates),
+        "coordinates": coordinate_names(schema),
         "cavitylab": summary,
         "cavitylab_commit": {
             "state": "creating",
@@ -183,6 +190,11 @@ def _first_document(
     }
     metadata = array_metadata(specs)
     return {"attributes": attributes, "consolidated_metadata": {"metadata": metadata}}
+
+
+def coordinate_names(schema: dict[str, Stream]) -> str:
+    """Arrays that xarray is to show as coordinates."""
+    return " ".join(f.name for s in schema.values() for f in s.fields if f.coordinate)
 
 
 def _digest(value: Any) -> str:

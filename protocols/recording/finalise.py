@@ -62,20 +62,24 @@ def recover(paths: RunPaths) -> Recovery:
     Raises RunNotFoundError, DamagedRunError, FormatVersionError, and StorageError kinds when
     the folder cannot be written.
     """
-    if _is_finished(paths):
+    if is_finished(paths):
         return Recovery()
     with try_writer_lock(paths, _LOCK_PATIENCE) as free:
         if not free:
             return Recovery(live=True)
-        if _is_finished(paths):
+        if is_finished(paths):
             return Recovery()
         try:
-            return _recover_locked(paths)
+            return recover_locked(paths)
         except (OSError, sqlite3.Error) as error:
             raise storage_error(error, "recovering a run", paths.root) from error
 
 
-def _recover_locked(paths: RunPaths) -> Recovery:
+def recover_locked(paths: RunPaths) -> Recovery:
+    """The same, for somebody who holds the writer's lock and knows that there is work to do.
+
+    Raises OSError, sqlite3.Error when the disk refuses.
+    """
     before = read_commit(paths)["attributes"]["cavitylab_commit"]
     swept = DurableFiles(paths.staging).clear_staging()
     paths.staging.mkdir(exist_ok=True)
@@ -86,7 +90,9 @@ def _recover_locked(paths: RunPaths) -> Recovery:
         try:
             with contextlib.closing(Journal.open(paths.journal, read_only=False)) as journal:
                 schema, end = journal.schema(), journal.end_state
-                problems = finalise(paths, journal, schema, end or "interrupted")
+                # A run that ended before (killed while being resumed) has ended that way.
+                last = str(before["state"]) if before["state"] in FINAL_STATES else "interrupted"
+                problems = finalise(paths, journal, schema, end or last)
         except DamagedRunError as error:
             _recover_without_journal(paths, str(error))
             _remove_journal(paths, keep=True)
@@ -110,7 +116,8 @@ def _changes(paths: RunPaths, before: dict[str, object], swept: list[str]) -> li
     return done
 
 
-def _is_finished(paths: RunPaths) -> bool:
+def is_finished(paths: RunPaths) -> bool:
+    """Whether the run has ended and everything of it is in the store."""
     state = read_commit(paths)["attributes"]["cavitylab_commit"]["state"]
     return state in FINAL_STATES and not paths.journal.exists()
 

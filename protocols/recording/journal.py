@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,21 +32,31 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, run_id: str, schema: dict[str, Stream]) -> Journal:
-        """A new journal. Raises StorageError (full, read-only, …)."""
+        """A new journal, which appears under its name only when it is whole.
+
+        Raises StorageError (full, read-only, …).
+        """
+        draft = path.with_name("staging") / path.name
         try:
-            journal = cls(path, _connect(f"{path.as_uri()}?mode=rwc"))
-            journal._durable()
-            with journal._transaction():
-                journal._db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-                journal._db.execute(
-                    "CREATE TABLE frame (seq INTEGER PRIMARY KEY, stream TEXT, row0 INTEGER, "
-                    "nrows INTEGER, payload BLOB, crc32 INTEGER)"
-                )
-            journal._set("run_id", run_id)
-            journal._set("schema", strict_json.dumps([s.to_json() for s in schema.values()]))
+            draft.unlink(missing_ok=True)
+            with contextlib.closing(cls(draft, _connect(f"{draft.as_uri()}?mode=rwc"))) as journal:
+                journal._prepare(run_id, schema)
+            os.replace(draft, path)
         except (sqlite3.Error, OSError) as error:
             raise storage_error(error, "creating the journal", path.parent) from error
-        return journal
+        return cls.open(path, read_only=False)
+
+    def _prepare(self, run_id: str, schema: dict[str, Stream]) -> None:
+        """Tables and description of an empty journal."""
+        self._durable()
+        with self._transaction():
+            self._db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
+            self._db.execute(
+                "CREATE TABLE frame (seq INTEGER PRIMARY KEY, stream TEXT, row0 INTEGER, "
+                "nrows INTEGER, payload BLOB, crc32 INTEGER)"
+            )
+        self._set("run_id", run_id)
+        self._set("schema", strict_json.dumps([s.to_json() for s in schema.values()]))
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool) -> Journal:

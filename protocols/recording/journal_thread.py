@@ -54,13 +54,14 @@ class JournalThread:
         journal: Journal,
         schema: dict[str, Stream],
         *,
+        rows: Mapping[str, int] | None = None,
         next_seq: int = 0,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._journal, self._schema, self._queue_bytes = journal, schema, queue_bytes
         self._changed = threading.Condition()
         self._queue: deque[_Item] = deque()
-        self._taken = _Item(0, "", 0, Rows(0, ()), dict.fromkeys(schema, 0), 0)
+        self._taken = _Item(0, "", 0, Rows(0, ()), {**dict.fromkeys(schema, 0), **(rows or {})}, 0)
         self._committed = self._taken
         self._next_seq = next_seq
         self._unpublished_bytes = 0

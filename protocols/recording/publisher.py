@@ -9,7 +9,7 @@ are, is replaced. Later publishes replace a chunk only by one with the same comm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,10 @@ class Publisher:
         if gap not in self.gaps:  # a repeated recovery finds the same damage again
             self.gaps.append(gap)
 
-    def create_array_files(self) -> None:
-        """Write every array's own metadata for the first time, before the first commit."""
-        for name, metadata in self._metadata.items():
+    def create_array_files(self, names: Iterable[str] | None = None) -> None:
+        """Write new arrays' own metadata (default: all), before the commit that names them."""
+        for name in self._metadata if names is None else names:
+            metadata = self._metadata[name]
             folder = self._paths.data / name
             self._files.make_directory(folder)
             self._files.rename(self._files.stage(to_bytes(metadata)), folder / "zarr.json")

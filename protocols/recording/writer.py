@@ -12,16 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from . import provenance as origin
 from . import strict_json
-from .creation import create_run
+from .creation import CreatedRun, create_run
 from .errors import DamagedRunError, RecordingError, SchemaError, storage_error
 from .finalise import finalise
 from .frames import encode
 from .journal import Journal
 from .journal_thread import DurableCallback, JournalThread
-from .layout import RunPaths
+from .layout import read_commit
 from .publish_thread import PublishThread
 from .publisher import Publisher
+from .resuming import resume_run
 from .schema import EVENT, Stream
 
 EndState = Literal["complete", "stopped", "failed"]
@@ -64,18 +66,18 @@ class RunWriter:
 
     def __init__(
         self,
-        paths: RunPaths,
+        made: CreatedRun,
         run_id: str,
-        schema: dict[str, Stream],
-        lock: Any,
-        journal: Journal,
     ) -> None:
-        self._paths, self._run_id, self._schema, self._lock = paths, run_id, schema, lock
+        paths, journal, schema = made.paths, made.journal, made.schema
+        self._paths, self._run_id, self._schema, self._lock = paths, run_id, schema, made.lock
         self._journal = journal
         self._closed = False
         self._appending = threading.Lock()
         self._reader = Journal.open(paths.journal, read_only=True)
-        self._journal_thread = JournalThread(journal, schema)
+        self._journal_thread = JournalThread(
+            journal, schema, rows=made.rows, next_seq=made.next_seq
+        )
         self._publish_thread = PublishThread(
             lambda: Publisher.open(paths, self._reader.frames_after, schema),
             self._journal_thread,
@@ -108,8 +110,38 @@ class RunWriter:
         started = (started or datetime.now()).astimezone()
         run_id = run_id or uuid.uuid4().hex[:8]
         made = create_run(Path(root), title, list(streams), provenance or {}, run_id, started)
+        return cls._started(made, run_id)
+
+    @classmethod
+    def resume(cls, path: str | Path, streams: Iterable[Stream] = ()) -> Self:
+        """Go on with a run that ended or died: the next row follows the last one stored.
+
+        A dead run is recovered first, so that `appended` counts everything ever acknowledged.
+        The streams are those of the run; `streams` may repeat them and add new ones. An event
+        of kind "resumed" says how the run had ended and which code goes on with it.
+
+        Raises RunLockedError while somebody writes the run, SchemaError when a stream differs,
+        and what `Run.open` raises.
+        """
+        made, ended = resume_run(path, streams)
+        writer = cls._started(
+            made, str(read_commit(made.paths)["attributes"]["cavitylab"]["run_id"])
+        )
+        writer.annotate(
+            kind="resumed",
+            previous_state=ended,
+            rows=made.rows,
+            git=origin.running_code(),
+            versions=origin.versions(),
+            host=origin.host(),
+            operator=origin.operator(),
+        )
+        return writer
+
+    @classmethod
+    def _started(cls, made: CreatedRun, run_id: str) -> Self:
         try:
-            return cls(made.paths, run_id, made.schema, made.lock, made.journal)
+            return cls(made, run_id)
         except BaseException:
             made.journal.close()
             made.lock.release()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pyvisa
 
@@ -55,6 +55,12 @@ class Rehearsal:
         self._library: Any = self._manager.visalib
         if not hasattr(self._library, "reveal"):
             raise CavityLabError(f"The VISA library {visalib} is no simulated laboratory")
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What the library's name asks of the laboratory (seed, drifts, shot, time, ...)."""
+        _, _, query = self.visalib.rpartition("@")[0].partition("?")
+        return {key: value for key, value in parse_qsl(query) if key != "session"}
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots taken so far."""

@@ -203,6 +203,11 @@ class Station:
         content = json.dumps(dict(self.file.files), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
+    @property
+    def options(self) -> dict[str, str]:
+        """Seed and options of the laboratory of a rehearsal, as asked for; empty on hardware."""
+        return {} if self._rehearsal is None else self._rehearsal.options
+
     def health(self) -> dict[str, Health]:
         """How each role is; asks the instruments, never raises."""
         return {name: role.health() for name, role in self.roles.items()}
@@ -214,6 +219,7 @@ class Station:
             "sha256": self.hash,
             "rehearsal": self.rehearsal,
             "files": dict(self.files),
+            "options": self.options,
             "instruments": {
                 name: strict_json(driver.snapshot(update=False))
                 for name, driver in self.instruments.items()

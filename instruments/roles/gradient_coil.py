@@ -67,6 +67,7 @@ class GradientCoil(Role):
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
         self._supply = cast(KepcoBOP, self.source)
+        self._driven = False
         self.detuning_difference: Parameter = self.add_parameter(
             "detuning_difference",
             label="detuning difference",
@@ -110,6 +111,7 @@ class GradientCoil(Role):
         self._supply.ramp_current(current, self.settings.ramp_rate)
         self.clock.wait(self.settings.settle_time)
         self._check_reached(current)
+        self._driven = True
 
     def _switch_on(self) -> None:
         """Output on at 0 A, with the compliance set before."""
@@ -128,11 +130,14 @@ class GradientCoil(Role):
             )
 
     def _make_safe(self) -> str:
+        self._driven = False
         self._supply.ramp_down()
         return "current ramped to 0 A, output off"
 
     def _examine(self) -> Health:
         if not self._supply.output_enabled.get():
+            if self._driven:
+                return Health(False, "the output went off by itself: look at the interlock")
             return Health(True, "output off")
         measured = float(self._supply.measured_current.get())
         wanted = float(self._supply.current.get())

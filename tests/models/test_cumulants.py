@@ -2,14 +2,18 @@
 
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from cavitylab.models import cumulants_trajectory
 from cavitylab.models.cumulants import (
     MOMENTS,
     DecayingEnsembles,
     all_down,
+    half_moment_rates,
     moment_rates,
     pack_moments,
     unpack_moments,
@@ -206,6 +210,63 @@ class TestTrajectories:
         """At time zero all atoms are down, with the variance of a coherent state."""
         found = cumulant_trajectory(DecayingEnsembles(5, 10.0, 1.0), [0.0, 0.1])
         assert found["z2"][0] == -1.0 and found.variance[0] == pytest.approx(5.0)
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    """Calling it makes the package go on as if numba were not installed."""
+    return lambda: monkeypatch.setitem(sys.modules, "cavitylab.models.cumulants_kernel", None)
+
+
+class TestCompiled:
+    """With numba and without: one physics, two steppers."""
+
+    def test_one_trajectory(self, without_numba):
+        """Order 8 compiled and LSODA on floats give the same moments."""
+        p, times = DecayingEnsembles(20, 40.0, 9.0, 0.2), [0.0, 0.01, 0.2, 1.0]
+        compiled = cumulant_trajectory(p, times, rtol=1e-11)
+        without_numba()
+        plain = cumulant_trajectory(p, times, rtol=1e-11)
+        np.testing.assert_allclose(compiled.moments, plain.moments, atol=2e-8)
+        assert not np.array_equal(compiled.moments, plain.moments), "both took the same way"
+
+    def test_many_trajectories(self, without_numba):
+        """The same for many, with different times and ends."""
+        sets = [DecayingEnsembles(s, 2 * s, 0.5 * s, 0.1 * s) for s in (0.5, 3, 20)]
+        times = np.array([[0.1, 1.0], [0.02, 0.5], [0.02, 0.1]])
+        compiled = cumulant_trajectories(sets, times, rtol=1e-10)
+        without_numba()
+        plain = cumulant_trajectories(sets, times, rtol=1e-10)
+        np.testing.assert_allclose(compiled.moments, plain.moments, atol=1e-7)
+
+    @pytest.mark.parametrize("plain", [False, True])
+    def test_a_lost_run_ends_in_nan(self, plain, without_numba, monkeypatch):
+        """A run whose moments pass the limit keeps the times it reached, then nan."""
+        monkeypatch.setattr(cumulants_trajectory, "_RUNAWAY", 0.99)  # all atoms down are beyond
+        if plain:
+            without_numba()
+        found = cumulant_trajectories([DecayingEnsembles(30, 12.0, 0.6)], [1e-9, 6.0])
+        assert np.isfinite(found.moments[:, 0, 0]).all()
+        assert np.isnan(found.moments[:, 0, 1]).all()
+
+    def test_every_rate_is_that_of_the_equations(self):
+        """The compiled 15 rates are the plain ones at arbitrary moments: no stale machine code."""
+        kernel = pytest.importorskip("cavitylab.models.cumulants_kernel")
+        rng, out = np.random.default_rng(8), np.empty(15)
+        for rates in rng.uniform(0.1, 30.0, (20, 5)):
+            half = rng.uniform(-0.9, 0.9, 15)
+            kernel._put_rates(half, tuple(rates), out)
+            expected = half_moment_rates(half.tolist(), tuple(rates))
+            np.testing.assert_allclose(out, expected, rtol=1e-9, atol=1e-9)
+
+    def test_numba_waits_for_a_trajectory(self):
+        """Importing the models does not load numba, which takes half a second."""
+        code = (
+            "import sys, cavitylab.models, cavitylab.models.cumulants_trajectory,"
+            "cavitylab.models.cumulants_optimum, cavitylab.models.trajectories;"
+            "sys.exit('numba' in sys.modules)"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 class TestOptimum:

@@ -11,7 +11,7 @@ demo: .venv/bin/cavitylab
 	.venv/bin/cavitylab demo
 
 test: .venv/bin/cavitylab
-	.venv/bin/python -m pytest -q -m "not slow"
+	.venv/bin/python -m pytest -q -n auto -m "not slow"
 
 check:
 	bash .ci/run

@@ -22,10 +22,11 @@ from .errors import (
 )
 from .finalise import Recovery
 from .provenance import git_state
+from .row_queue import Ticket
 from .run import Run
 from .schema import MISSING, Field, Stream
 from .verification import Verification
-from .writer import RunWriter, Ticket
+from .writer import RunWriter
 
 __all__ = [
     "MISSING",

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from dataclasses import dataclass, field
 
-from .errors import DamagedRunError, storage_error
+from .errors import DamagedRunError, RunLockedError, storage_error
 from .journal import Journal
 from .layout import (
     FINAL_STATES,
     DurableFiles,
     RunPaths,
+    publisher_lock,
     read_commit,
     try_writer_lock,
 )
@@ -25,6 +27,8 @@ from .schema import Stream
 from .verification import check_store
 
 _LOCK_PATIENCE = 0.5
+_RECOVERY_PATIENCE = 60.0
+_PUBLISHER_PATIENCE = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -64,15 +68,22 @@ def recover(paths: RunPaths) -> Recovery:
     """
     if is_finished(paths):
         return Recovery()
-    with try_writer_lock(paths, _LOCK_PATIENCE) as free:
-        if not free:
-            return Recovery(live=True)
-        if is_finished(paths):
-            return Recovery()
-        try:
-            return recover_locked(paths)
-        except (OSError, sqlite3.Error) as error:
-            raise storage_error(error, "recovering a run", paths.root) from error
+    given_up = time.monotonic() + _RECOVERY_PATIENCE
+    while True:
+        with try_writer_lock(paths, _LOCK_PATIENCE) as free:
+            if free:
+                return _recover_if_needed(paths)
+            if not paths.recovering.exists() or time.monotonic() > given_up:
+                return Recovery(live=not is_finished(paths))
+
+
+def _recover_if_needed(paths: RunPaths) -> Recovery:
+    if is_finished(paths):
+        return Recovery()
+    try:
+        return recover_locked(paths)
+    except (OSError, sqlite3.Error) as error:
+        raise storage_error(error, "recovering a run", paths.root) from error
 
 
 def recover_locked(paths: RunPaths) -> Recovery:
@@ -80,9 +91,20 @@ def recover_locked(paths: RunPaths) -> Recovery:
 
     Raises OSError, sqlite3.Error when the disk refuses.
     """
+    with publisher_lock(paths, _PUBLISHER_PATIENCE) as free:
+        if not free:
+            raise RunLockedError(
+                f"the publisher process of the dead run {paths.root} still lives and holds "
+                f"{paths.publisher_lock.name}; end it, then open the run again"
+            )
+        return _recover(paths)
+
+
+def _recover(paths: RunPaths) -> Recovery:
     before = read_commit(paths)["attributes"]["cavitylab_commit"]
     swept = DurableFiles(paths.staging).clear_staging()
     paths.staging.mkdir(exist_ok=True)
+    paths.recovering.touch()
     problems: list[str] = []
     if not paths.journal.exists():
         _recover_without_journal(paths, "the journal was missing")

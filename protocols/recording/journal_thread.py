@@ -11,39 +11,21 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 from .errors import RecordingError, WriterClosedError, storage_error
 from .frames import Frame, Rows, pack
 from .journal import Journal
+from .row_queue import Batch, RowQueue
 from .schema import Stream
 
 QUEUE_BYTES = 64 << 20
-QUEUE_ITEMS = 100_000
-_FRAME_BYTES = 32 << 20
+"""Most bytes of rows that wait or are being committed; a single larger piece waits alone."""
 
 _log = logging.getLogger(__name__)
 
 DurableCallback = Callable[[Mapping[str, int]], None]
 """Called with the acknowledged rows of every stream, from the journal's thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """Queued rows, and the counts as they are with them.
-
-    A caller changes nothing but the queue, by one `append`: an interrupt (Ctrl-C) anywhere in
-    `submit` leaves rows either queued and counted or neither.
-    """
-
-    number: int
-    stream: str
-    row0: int
-    rows: Rows
-    appended: dict[str, int]
-    total_bytes: int
 
 
 class JournalThread:
@@ -56,13 +38,17 @@ class JournalThread:
         *,
         rows: Mapping[str, int] | None = None,
         next_seq: int = 0,
-        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        self._journal, self._schema, self._queue_bytes = journal, schema, queue_bytes
-        self._changed = threading.Condition()
-        self._queue: deque[_Item] = deque()
-        self._taken = _Item(0, "", 0, Rows(0, ()), {**dict.fromkeys(schema, 0), **(rows or {})}, 0)
-        self._committed = self._taken
+        self._journal, self._schema = journal, schema
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        start = rows or {}
+        self.queues = {
+            name: RowQueue(stream, start.get(name, 0), self, self._lock)
+            for name, stream in schema.items()
+        }
+        self.idle = False
+        self._pending_bytes = 0
         self._next_seq = next_seq
         self._unpublished_bytes = 0
         self._delete_through = -1
@@ -79,59 +65,61 @@ class JournalThread:
 
     # --- called by anybody -----------------------------------------------------------------
 
-    def submit(self, stream: str, rows: Rows) -> tuple[int, int, int]:
-        """Queue rows, waiting while the queue is full; (number, first row, end row)."""
+    def submit(self, stream: str, rows: Rows, *, more: bool = False) -> tuple[int, int]:
+        """Queue rows, waiting while the queue is full; their first and end row.
+
+        With `more` to come, single rows are kept from slipping in between.
+        """
+        queue = self.queues[stream]
         with self._changed:
-            self._changed.wait_for(lambda: self._has_space(rows) or self._closed)
+            self._changed.wait_for(lambda: self._has_space(rows.size) or self._closed)
             if self._error is not None:
                 raise self._again()
             if self._closed:
                 raise WriterClosedError("the run is closed: nothing more can be appended to it")
-            last = self._last
-            first = last.appended[stream]
-            appended = {**last.appended, stream: first + rows.count}
-            total = last.total_bytes + rows.size
-            item = _Item(last.number + 1, stream, first, rows, appended, total)
-            self._queue.append(item)
-            if len(self._queue) == 1:  # else the thread is awake already
-                self._changed.notify_all()
-            return item.number, first, first + rows.count
+            first, end = queue.add(rows, more)
+            self._pending_bytes += rows.size
+            if self.idle:
+                self.wake()
+            return first, end
 
-    def is_durable(self, number: int) -> bool:
-        return number <= self._committed.number
+    def wake(self) -> None:
+        """The thread has something to do; called with the lock held."""
+        self.idle = False
+        self._changed.notify_all()
 
-    def is_settled(self, number: int) -> bool:
+    def reserve(self, size: int) -> bool:
+        """Make room for `size` bytes of rows, if there is; called with the lock held."""
+        if not self._has_space(size):
+            return False
+        self._pending_bytes += size
+        return True
+
+    def is_settled(self, queue: RowQueue, end: int) -> bool:
         """Durable, or never going to be."""
-        return self.is_durable(number) or not self._thread.is_alive() or self._error is not None
+        return end <= queue.durable or not self._thread.is_alive() or self._error is not None
 
-    def wait(self, number: int, timeout: float | None) -> None:
-        """Until that submission is durable. Raises its failure, or TimeoutError."""
-        with self._changed:
-            self._changed.notify_all()
-            settled = self._changed.wait_for(
-                lambda: self.is_durable(number) or self._error is not None, timeout
-            )
-            if self.is_durable(number):
-                return
-            if settled:
-                raise self._again()
-        raise TimeoutError(f"rows were not acknowledged within {timeout} s")
+    def wait(self, queue: RowQueue, end: int, timeout: float | None) -> None:
+        """Until rows below `end` are durable. Raises the failure, or TimeoutError."""
+        self._wait_for({queue: end}, timeout)
 
-    @property
-    def submitted(self) -> int:
+    def wait_all(self, timeout: float | None) -> None:
+        """Until everything appended up to now is durable."""
         with self._changed:
-            return self._last.number
+            ends = {queue: queue.end for queue in self.queues.values()}
+        self._wait_for(ends, timeout)
 
     @property
     def durable(self) -> dict[str, int]:
         """Acknowledged rows of every stream."""
-        return dict(self._committed.appended)
+        with self._changed:
+            return self._durable()
 
     @property
     def appended(self) -> dict[str, int]:
         """Rows handed over, acknowledged or not."""
         with self._changed:
-            return dict(self._last.appended)
+            return {name: queue.end for name, queue in self.queues.items()}
 
     @property
     def last_seq(self) -> int:
@@ -152,20 +140,20 @@ class JournalThread:
             self._delete_through = max(self._delete_through, seq)
             if seq >= self.last_seq:
                 self._unpublished_bytes = 0
-            self._changed.notify_all()
+            self.wake()
 
     def fail(self, error: RecordingError) -> None:
         """Stop acknowledging because of `error`."""
         with self._changed:
             self._error = self._error or error
-            self._changed.notify_all()
+            self._close_queues()
 
     def stop(self, end_state: str) -> None:
         """Commit what is queued, mark the end, end the thread. Never raises; see `error`."""
         with self._changed:
             self._stopping = True
             self._end_state = end_state
-            self._changed.notify_all()
+            self._close_queues()
         self._thread.join()
 
     # --- the thread ------------------------------------------------------------------------
@@ -174,14 +162,28 @@ class JournalThread:
     def _closed(self) -> bool:
         return self._stopping or self._error is not None
 
-    @property
-    def _last(self) -> _Item:
-        return self._queue[-1] if self._queue else self._taken
+    def _close_queues(self) -> None:
+        for queue in self.queues.values():
+            queue.close()
+        self.wake()
 
-    def _has_space(self, rows: Rows) -> bool:
-        pending = self._last.total_bytes - self._committed.total_bytes
-        fits = pending + rows.size <= self._queue_bytes and len(self._queue) < QUEUE_ITEMS
-        return fits or not pending
+    def _has_space(self, size: int) -> bool:
+        return self._pending_bytes + size <= QUEUE_BYTES or not self._pending_bytes
+
+    def _durable(self) -> dict[str, int]:
+        return {name: queue.durable for name, queue in self.queues.items()}
+
+    def _wait_for(self, ends: Mapping[RowQueue, int], timeout: float | None) -> None:
+        def durable() -> bool:
+            return all(end <= queue.durable for queue, end in ends.items())
+
+        with self._changed:
+            settled = self._changed.wait_for(lambda: durable() or self._error is not None, timeout)
+            if durable():
+                return
+            if settled:
+                raise self._again()
+        raise TimeoutError(f"rows were not acknowledged within {timeout} s")
 
     def _again(self) -> RecordingError:
         """A fresh exception of the same kind: each caller gets its own traceback."""
@@ -204,52 +206,44 @@ class JournalThread:
     def _step(self) -> bool:
         """Commit one batch; False when the thread is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._delete_through >= 0 or self._closed)
-            if self._error is not None or (self._stopping and not self._queue):
+            while not (self._waiting() or self._delete_through >= 0 or self._closed):
+                self.idle = True
+                self._changed.wait()
+            self.idle = False
+            if self._error is not None or (self._stopping and not self._waiting()):
                 return False
-            batch = self._take_batch()
+            # One moment for all streams: what is appended in order is committed in order.
+            batches = [queue.take() for queue in self.queues.values()]
             delete_through = self._delete_through
-        frames = self._pack(batch)
+        frames = self._pack(batches)
         self._write(frames, delete_through)
         with self._changed:
-            self._unpublished_bytes += self._taken.total_bytes - self._committed.total_bytes
-            self._committed = self._taken
+            self._unpublished_bytes += sum(len(frame.payload) for frame in frames)
+            self._pending_bytes -= sum(batch.reserved for batch in batches)
+            for batch in batches:
+                batch.queue.durable = batch.end
             self._next_seq += len(frames)
             self._changed.notify_all()
-        if batch:
+            rows = self._durable()
+        if frames:
             self.on_commit()
-            self._tell()
+            self._tell(rows)
         return True
 
-    def _take_batch(self) -> list[_Item]:
-        batch: list[_Item] = []
-        size = 0
-        while self._queue and size < _FRAME_BYTES:
-            self._taken = self._queue.popleft()
-            batch.append(self._taken)
-            size += self._taken.rows.size
-        return batch
+    def _waiting(self) -> bool:
+        return any(queue.waiting for queue in self.queues.values())
 
-    def _pack(self, batch: list[_Item]) -> list[Frame]:
+    def _pack(self, batches: Iterable[Batch]) -> list[Frame]:
         """One frame for each stream in a batch, in the order of the schema.
 
         So a scan point, declared before the shots, is never published after them.
         """
-        by_stream: dict[str, list[_Item]] = {name: [] for name in self._schema}
-        for item in batch:
-            if item.rows.count:
-                by_stream[item.stream].append(item)
-        return [
-            pack(
-                self._schema[name],
-                items[0].row0,
-                [item.rows for item in items],
-                self._next_seq + offset,
-            )
-            for offset, (name, items) in enumerate(
-                (name, items) for name, items in by_stream.items() if items
-            )
-        ]
+        frames: list[Frame] = []
+        for stream, batch in zip(self._schema.values(), batches, strict=True):
+            if batch.end > batch.first:
+                seq = self._next_seq + len(frames)
+                frames.append(pack(stream, batch.first, batch.pieces(), seq))
+        return frames
 
     def _write(self, frames: list[Frame], delete_through: int) -> None:
         try:
@@ -263,8 +257,7 @@ class JournalThread:
             if delete_through >= 0 and dropped == 0 and self._delete_through == delete_through:
                 self._delete_through = -1
 
-    def _tell(self) -> None:
-        rows = self.durable
+    def _tell(self, rows: Mapping[str, int]) -> None:
         for callback in list(self.callbacks):
             try:
                 callback(rows)

@@ -67,6 +67,15 @@ class RunPaths:
     def lock(self) -> Path:
         return self.root / "run.lock"
 
+    @property
+    def publisher_lock(self) -> Path:
+        return self.root / "publisher.lock"
+
+    @property
+    def recovering(self) -> Path:
+        """There while somebody recovers the run (or was killed while doing so)."""
+        return self.staging / "recovering"
+
     @classmethod
     def of(cls, path: str | Path) -> RunPaths:
         """Accepts a run directory or the `data.zarr` in it."""
@@ -203,13 +212,36 @@ class DurableFiles:
             return []
         left = sorted(self._staging.iterdir())
         for path in left:
-            path.unlink()
-        return [path.name for path in left]
+            path.unlink(missing_ok=True)
+        return [path.name for path in left if path.suffix == ".tmp"]
 
 
 def writer_lock(paths: RunPaths) -> FileLock:
     """The lock that says "alive": the operating system frees it when its holder dies."""
     return FileLock(paths.lock, thread_local=False)
+
+
+def publishers_lock(paths: RunPaths) -> FileLock:
+    """Whoever changes `data.zarr` holds this one, and opens the store only after getting it.
+
+    It keeps a publisher process whose writer has just died apart from whoever recovers the run.
+    """
+    return FileLock(paths.publisher_lock, thread_local=False)
+
+
+@contextmanager
+def publisher_lock(paths: RunPaths, timeout: float) -> Iterator[bool]:
+    """Hold the publishers' lock; yields False when somebody keeps it longer than `timeout`."""
+    lock = publishers_lock(paths)
+    try:
+        lock.acquire(timeout=timeout, poll_interval=0.02)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 @contextmanager

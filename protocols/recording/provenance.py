@@ -47,7 +47,8 @@ def git_state(directory: Path | None = None) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
@@ -55,7 +56,7 @@ def versions() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)
 
 
 def operator() -> str | None:

@@ -11,10 +11,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import xarray as xr
 import zarr
 
 from .errors import RecordingError, SchemaError
@@ -24,6 +23,9 @@ from .journal import Journal
 from .layout import FINAL_STATES, RunPaths, read_commit, try_writer_lock
 from .schema import EVENT, Stream
 from .verification import Verification, check_store, describe_gap
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _SNAPSHOT_TRIES = 20
 
@@ -105,6 +107,8 @@ class Run:
         Texts and provenance are left out; see `events` and `provenance`. The Dataset keeps
         its length while the run grows: ask again for more.
         """
+        import xarray as xr  # half of the start-up time of a process that only records
+
         arrays = read_commit(self._paths)["consolidated_metadata"]["metadata"]
         hidden = [
             name for name, meta in arrays.items()

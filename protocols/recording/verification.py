@@ -14,7 +14,7 @@ import zarr
 
 from .encoding import chunk_key
 from .errors import RecordingError
-from .layout import FINAL_STATES, RunPaths, read_commit
+from .layout import FINAL_STATES, RunPaths, read_commit, read_retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Verification:
 def check_store(paths: RunPaths) -> list[str]:
     """Everything wrong with `data.zarr`, one sentence each. Reads all of it."""
     try:
+        # A live run's arrays follow the root: seen first, they are never ahead of it.
+        own = _own_lengths(paths, read_commit(paths)["consolidated_metadata"]["metadata"])
         document = read_commit(paths)
     except RecordingError as error:
         return [str(error)]
@@ -53,7 +55,7 @@ def check_store(paths: RunPaths) -> list[str]:
     group = zarr.open_group(paths.data, mode="r", use_consolidated=True)
     problems: list[str] = []
     for name, metadata in arrays.items():
-        problems += _check_lengths(paths, name, metadata, attributes["cavitylab_commit"])
+        problems += _check_lengths(name, metadata, attributes["cavitylab_commit"], own.get(name))
         problems += _check_chunks(paths, group, name, metadata)
     if problems:
         return problems
@@ -70,19 +72,28 @@ def describe_gap(gap: dict[str, Any]) -> str:
     return f"rows {gap['first']}..{end} of {gap['stream']} are lost: {gap['reason']}"
 
 
+def _own_lengths(paths: RunPaths, arrays: dict[str, Any]) -> dict[str, int | str]:
+    """Length of each array by its own metadata, or why that cannot be read."""
+    lengths: dict[str, int | str] = {}
+    for name in arrays:
+        try:
+            own = json.loads(read_retrying(paths.data / name / "zarr.json"))
+            lengths[name] = int(own["shape"][0])
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            lengths[name] = str(error)
+    return lengths
+
+
 def _check_lengths(
-    paths: RunPaths, name: str, metadata: dict[str, Any], commit: dict[str, Any]
+    name: str, metadata: dict[str, Any], commit: dict[str, Any], own: int | str | None
 ) -> Iterator[str]:
     length = metadata["shape"][0]
     rows = commit["rows"].get(metadata["dimension_names"][0])
     if rows is not None and rows != length:
         yield f"array {name!r} has {length} rows, its stream {rows}"
-    try:
-        own = json.loads((paths.data / name / "zarr.json").read_bytes())["shape"][0]
-    except (OSError, ValueError, KeyError) as error:
-        yield f"metadata of array {name!r} cannot be read: {error}"
-        return
-    if own != length and (own > length or commit["state"] in FINAL_STATES):
+    if isinstance(own, str):
+        yield f"metadata of array {name!r} cannot be read: {own}"
+    elif own is not None and (own > length or (own < length and commit["state"] in FINAL_STATES)):
         yield f"array {name!r} calls itself {own} rows long, the root {length}"
 
 

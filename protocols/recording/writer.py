@@ -17,45 +17,16 @@ from . import strict_json
 from .creation import CreatedRun, create_run
 from .errors import DamagedRunError, RecordingError, SchemaError, storage_error
 from .finalise import finalise
-from .frames import encode
-from .journal import Journal
+from .frames import Rows, encode
 from .journal_thread import DurableCallback, JournalThread
 from .layout import read_commit
 from .publish_thread import PublishThread
-from .publisher import Publisher
 from .resuming import resume_run
+from .row_queue import Ticket
 from .schema import EVENT, Stream
 
 EndState = Literal["complete", "stopped", "failed"]
-
-
-class Ticket:
-    """The promise for some appended rows `first <= row < end` of a stream."""
-
-    __slots__ = ("_number", "_thread", "end", "first")
-
-    def __init__(self, first: int, end: int, number: int, thread: JournalThread) -> None:
-        self.first, self.end = first, end
-        self._number, self._thread = number, thread
-
-    def done(self) -> bool:
-        """True once the rows are acknowledged: they now survive a killed process."""
-        return self._thread.is_durable(self._number)
-
-    def settled(self) -> bool:
-        """True once the rows are acknowledged or known never to be."""
-        return self._thread.is_settled(self._number)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Until the rows are acknowledged.
-
-        Raises RecordingError (its kind says why) when they will not be, TimeoutError after
-        `timeout` seconds.
-        """
-        self._thread.wait(self._number, timeout)
-
-    def __repr__(self) -> str:
-        return f"Ticket(rows {self.first}..{self.end}, {'done' if self.done() else 'waiting'})"
+PublisherPlace = Literal["auto", "process", "thread"]
 
 
 class RunWriter:
@@ -64,25 +35,16 @@ class RunWriter:
     `append` may be called from several threads. Nothing but this object writes to the run.
     """
 
-    def __init__(
-        self,
-        made: CreatedRun,
-        run_id: str,
-    ) -> None:
+    def __init__(self, made: CreatedRun, run_id: str, publisher: PublisherPlace) -> None:
         paths, journal, schema = made.paths, made.journal, made.schema
         self._paths, self._run_id, self._schema, self._lock = paths, run_id, schema, made.lock
         self._journal = journal
         self._closed = False
         self._appending = threading.Lock()
-        self._reader = Journal.open(paths.journal, read_only=True)
         self._journal_thread = JournalThread(
             journal, schema, rows=made.rows, next_seq=made.next_seq
         )
-        self._publish_thread = PublishThread(
-            lambda: Publisher.open(paths, self._reader.frames_after, schema),
-            self._journal_thread,
-            paths,
-        )
+        self._publish_thread = PublishThread(schema, self._journal_thread, paths, publisher)
         self._journal_thread.start()
         self._publish_thread.start()
 
@@ -96,13 +58,16 @@ class RunWriter:
         provenance: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         started: datetime | None = None,
+        publisher: PublisherPlace = "auto",
     ) -> Self:
         """A new run in `<root>/<date>/<time>_<title>_<run_id>/`, readable at once.
 
         `provenance` is any dictionary with a strict JSON form: all of it is stored, and its
         small, well-known entries (protocol, parameters, seeds, tags, operator, scan) become
         root attributes. Git commit, versions, host and start time are added. `started` (local
-        time, default now) names the directory.
+        time, default now) names the directory. Rows are moved to the store by a child process
+        (`publisher="process"`, for fast runs), by a thread of this process ("thread", for slow
+        ones), or by a thread that hands over to a child once the run turns out to be fast.
 
         Raises RunExistsError, ReadOnlyFolderError, DiskFullError, SchemaError; a directory
         that was begun then holds no run.
@@ -110,10 +75,16 @@ class RunWriter:
         started = (started or datetime.now()).astimezone()
         run_id = run_id or uuid.uuid4().hex[:8]
         made = create_run(Path(root), title, list(streams), provenance or {}, run_id, started)
-        return cls._started(made, run_id)
+        return cls._started(made, run_id, publisher)
 
     @classmethod
-    def resume(cls, path: str | Path, streams: Iterable[Stream] = ()) -> Self:
+    def resume(
+        cls,
+        path: str | Path,
+        streams: Iterable[Stream] = (),
+        *,
+        publisher: PublisherPlace = "auto",
+    ) -> Self:
         """Go on with a run that ended or died: the next row follows the last one stored.
 
         A dead run is recovered first, so that `appended` counts everything ever acknowledged.
@@ -124,9 +95,8 @@ class RunWriter:
         and what `Run.open` raises.
         """
         made, ended = resume_run(path, streams)
-        writer = cls._started(
-            made, str(read_commit(made.paths)["attributes"]["cavitylab"]["run_id"])
-        )
+        about = read_commit(made.paths)["attributes"]["cavitylab"]
+        writer = cls._started(made, str(about["run_id"]), publisher)
         writer.annotate(
             kind="resumed",
             previous_state=ended,
@@ -139,9 +109,9 @@ class RunWriter:
         return writer
 
     @classmethod
-    def _started(cls, made: CreatedRun, run_id: str) -> Self:
+    def _started(cls, made: CreatedRun, run_id: str, publisher: PublisherPlace) -> Self:
         try:
-            return cls(made, run_id)
+            return cls(made, run_id, publisher)
         except BaseException:
             made.journal.close()
             made.lock.release()
@@ -155,6 +125,11 @@ class RunWriter:
     @property
     def run_id(self) -> str:
         return self._run_id
+
+    @property
+    def publisher_pid(self) -> int | None:
+        """Process that publishes the run; None while a thread of this one does."""
+        return self._publish_thread.process_id
 
     @property
     def appended(self) -> dict[str, int]:
@@ -177,13 +152,21 @@ class RunWriter:
             raise SchemaError(f"no stream {stream!r}; this run has {sorted(self._schema)}")
         pieces = encode(declared, columns)
         with self._appending:  # the pieces of one call stay together
-            number, first, end = self._journal_thread.submit(stream, next(pieces))
-            for rows in pieces:
-                number, _, end = self._journal_thread.submit(stream, rows)
-        return Ticket(first, end, number, self._journal_thread)
+            spans: list[tuple[int, int]] = []
+            rows: Rows | None = next(pieces)
+            while rows is not None:
+                following = next(pieces, None)
+                more = following is not None
+                spans.append(self._journal_thread.submit(stream, rows, more=more))
+                rows = following
+        return Ticket(spans[0][0], spans[-1][1], self._journal_thread.queues[stream])
 
     def append_row(self, stream: str, **values: Any) -> Ticket:
-        """Append one row, a value for each field."""
+        """Append one row, a value for each field; the quick way for rows of numbers."""
+        queue = self._journal_thread.queues.get(stream)
+        ticket = queue.push(values) if queue is not None else None
+        if ticket is not None:
+            return ticket
         return self.append(stream, {name: [value] for name, value in values.items()})
 
     def annotate(self, **content: Any) -> Ticket:
@@ -197,7 +180,7 @@ class RunWriter:
 
         Raises RecordingError when it cannot be, TimeoutError.
         """
-        self._journal_thread.wait(self._journal_thread.submitted, timeout)
+        self._journal_thread.wait_all(timeout)
         if publish:
             self._publish_thread.publish_now(timeout)
 
@@ -220,7 +203,6 @@ class RunWriter:
         try:
             self._journal_thread.stop(state)
             self._publish_thread.stop()
-            self._reader.close()
             failure = self._journal_thread.error
             problems = finalise(
                 self._paths, self._journal, self._schema, "failed" if failure else state
@@ -235,7 +217,7 @@ class RunWriter:
         except (OSError, sqlite3.Error) as error:
             raise storage_error(error, "finalising the run", self.path) from error
         finally:
-            self._reader.close()
+            self._publish_thread.close()
             self._journal.close()
             self._lock.release()
 

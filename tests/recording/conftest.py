@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import runpy
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -18,6 +21,20 @@ import pytest
 from cavitylab.protocols.recording import Field, Run, RunWriter, Stream
 
 START = 1_700_000_000_000_000_000
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: a kill leaves the page cache alone, so these tests
+    see the same there as on a disk, without waiting for somebody else's flushes."""
+    memory = Path("/dev/shm")
+    if not (memory.is_dir() and os.access(memory, os.W_OK)):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="cavitylab-recording-", dir=memory))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class KnownRows:

@@ -191,7 +191,7 @@ def test_all_tickets_are_settled_on_close(writer, known):
 
 def test_a_stalled_disk_holds_the_caller_not_the_memory(tmp_path, known, monkeypatch):
     """The queue is bounded: `append` waits, and goes on when the disk does."""
-    monkeypatch.setattr("cavitylab.protocols.recording.journal_thread.QUEUE_ITEMS", 50)
+    monkeypatch.setattr("cavitylab.protocols.recording.journal_thread.QUEUE_BYTES", 1000)
     go_on = threading.Event()
     original = Journal.write
 

@@ -49,7 +49,11 @@ def test_kill_loses_no_acknowledged_shot(start_program, known, tmp_path, seed):
     assert run.state == "interrupted"
     assert known.check_run(run) == run.shots >= acknowledged
     assert run.verify().ok, run.verify().problems
-    assert sorted(file.name for file in path.iterdir()) == ["data.zarr", "run.lock"]
+    assert sorted(file.name for file in path.iterdir()) == [
+        "data.zarr",
+        "publisher.lock",
+        "run.lock",
+    ]
 
 
 @pytest.mark.slow

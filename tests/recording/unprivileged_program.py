@@ -6,8 +6,9 @@ Given: pipe, root.
 import os
 from typing import Any
 
-from cavitylab.protocols.recording import Field, RecordingError, RunWriter, Stream
+from cavitylab.protocols.recording import Field, RecordingError, RunWriter, Stream, provenance
 
+provenance.versions()  # imports what that user may not be able to read
 pipe: Any = globals()["pipe"]
 if os.getuid() == 0:
     os.setuid(65534)

@@ -14,6 +14,7 @@ ROLES: tuple[type[Role], ...] = (Aom, Detector, GradientCoil, Laser, Timing)
 DRIVERS: tuple[str, ...] = (
     "keysight_53220a.Keysight53220A",
     "kepco_bop.KepcoBOP",
+    "keysight_33600a.Keysight33600A",
     "moglabs_xrf.MOGLabsXRF",
     "srs_dg645.SRSDG645",
     "toptica_dlcpro.TopticaDLCpro",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pyvisa.errors import Error as VisaError
 from qcodes.instrument import VisaInstrument, VisaInstrumentKWArgs
@@ -71,6 +71,7 @@ class LinkedInstrument(VisaInstrument):
         **kwargs: Unpack[VisaInstrumentKWArgs],
     ) -> None:
         self._wire: Wire | None = None
+        self._closed = False
         self._timeout_s: float | None = self.default_timeout
         self._address_text = address
         self.journal = journal if journal is not None else Journal()
@@ -82,23 +83,37 @@ class LinkedInstrument(VisaInstrument):
         self._restart_in_doubt = False
         self._last_message_at = float("-inf")
         terminator = kwargs.get("terminator")
+        self._terminator = terminator
         self._reply_end = terminator or self.read_end
         kwargs.setdefault("device_clear", not is_stream(address))
         super().__init__(name, address, **kwargs)
-        self.clock = clock_of(self.visa_handle.visalib)
-        self._wire = Wire(
-            handle=self.visa_handle,
-            clock=self.clock,
-            read_end=terminator or self.visa_read_end or self.read_end,
-            write_end=terminator or self.write_end,
-            timeout=self._timeout_s,
-            stream=is_stream(address),
-        )
-        try:
-            self._wire.configure()
-            self._greet()
-        except WireFailure as failure:
-            raise self._broken("", failure) from failure
+        self._lay_wire()
+
+    def _lay_wire(self) -> Wire:
+        """The wire over the opened resource.
+
+        Laid by the constructor; a stock driver of QCoDeS between this class and
+        `VisaInstrument`, whose own constructor already asks, lays it with its first message.
+
+        Raises:
+            LinkError: If the resource cannot be configured or does not greet.
+        """
+        if self._wire is None:
+            self.clock = clock_of(self.visa_handle.visalib)
+            self._wire = Wire(
+                handle=self.visa_handle,
+                clock=self.clock,
+                read_end=self._terminator or self.visa_read_end or self.read_end,
+                write_end=self._terminator or self.write_end,
+                timeout=self._timeout_s,
+                stream=is_stream(self._address_text),
+            )
+            try:
+                self._wire.configure()
+                self._greet()
+            except WireFailure as failure:
+                raise self._broken("", failure) from failure
+        return self._wire
 
     # ---- what a driver states about its instrument -----------------------------------
 
@@ -144,7 +159,11 @@ class LinkedInstrument(VisaInstrument):
     # ---- the rules -------------------------------------------------------------------
 
     def _exchange(
-        self, cmd: str, read: Callable[[Wire], object] | None, repeat: bool | None
+        self,
+        cmd: str,
+        read: Callable[[Wire], object] | None,
+        repeat: bool | None,
+        payload: bytes = b"",
     ) -> object:
         if any(_matches(part.strip().lstrip(":"), self.forbidden) for part in cmd.split(";")):
             raise LimitError(
@@ -154,16 +173,18 @@ class LinkedInstrument(VisaInstrument):
         with self.lock:
             self._make_clean()
             try:
-                return self._attempt(cmd, read)
+                return self._attempt(cmd, read, payload)
             except LinkError:
                 allowed = self._is_pure_question(cmd) if repeat is None else repeat
                 if self._reopening or not allowed:
                     raise
             self._note(f"asking again: {printable(cmd)}")
             self._make_clean()
-            return self._attempt(cmd, read)
+            return self._attempt(cmd, read, payload)
 
-    def _attempt(self, cmd: str, read: Callable[[Wire], object] | None) -> object:
+    def _attempt(
+        self, cmd: str, read: Callable[[Wire], object] | None, payload: bytes = b""
+    ) -> object:
         wire = self._open_wire()
         interrupt = DelayedKeyboardInterrupt(
             context={"instrument": self.name, "reason": "Visa Instrument exchange"}
@@ -171,8 +192,8 @@ class LinkedInstrument(VisaInstrument):
         try:
             with interrupt:
                 self._keep_interval()
-                self._note(cmd, ">")
-                wire.send(cmd.encode("utf-8"))
+                self._note(f"{cmd}<{len(payload)} bytes>" if payload else cmd, ">")
+                wire.send(cmd.encode("utf-8") + payload)
                 return None if read is None else read(wire)
         except WireFailure as failure:
             raise self._broken(cmd, failure) from failure
@@ -259,10 +280,9 @@ class LinkedInstrument(VisaInstrument):
             self._wire.close()
 
     def _open_wire(self) -> Wire:
-        wire = getattr(self, "_wire", None)
-        if wire is None:
+        if self._closed:
             raise LinkError("This instrument was closed: open it again before using it.")
-        return cast(Wire, wire)
+        return self._lay_wire()
 
     def _broken(self, cmd: str, failure: WireFailure) -> LinkError:
         """Mark the link dirty and say who, where, what was sent, what came, what to do."""
@@ -321,6 +341,7 @@ class LinkedInstrument(VisaInstrument):
             with self.lock:
                 wire.close()
                 self._wire = None
+        self._closed = True
         super().close()
 
 

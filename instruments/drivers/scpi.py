@@ -34,6 +34,23 @@ class ScpiInstrument(CavityLabInstrument):
             errors.append(f'{code} "{text}"')
         return errors
 
+    def write_block(self, cmd: str, data: bytes) -> None:
+        """Send `cmd` with a definite block behind it, then read the error queue.
+
+        Args:
+            cmd: The command up to the block, for instance ``DATA:ARB name,``.
+            data: The bytes; any of them, also terminators.
+
+        Raises:
+            LinkError: If the link failed; it is unknown whether the block arrived.
+            InstrumentError: If the instrument refused it.
+        """
+        length = str(len(data))
+        payload = f"#{len(length)}{length}".encode("ascii") + data
+        with self.group():
+            self._group_messages.append(f"{cmd}<block of {len(data)} bytes>")
+            self._exchange(cmd, None, repeat=False, payload=payload)
+
     def _prepare_survival_check(self) -> None:
         self.ask_parsed("*ESR?", int, "an integer", repeat=True)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..clock import Clock, VirtualClock
 from ..errors import StationFileError
 from ..journal import Journal, Message
-from .devices.base import SimulatedDevice
+from .devices.base import SimulatedDevice, volts_of
 from .faults import FaultRule, Faults
 from .lines import Apparatus, ApparatusFault, Stretch, Timeline
 from .links import Link
@@ -216,6 +216,8 @@ class Laboratory:
             shot = self._shot(burst, burst.frozen)
             for device in self.devices.values():
                 device.begin(shot)
+            for device in self.devices.values():
+                device.observe(shot)
             burst.add(self._timeline(shot))
             burst.steady = all(device.steady(shot) for device in self.devices.values())
 
@@ -230,6 +232,31 @@ class Laboratory:
 
         shot = Shot(index, start, period, source, plugged)
         return shot
+
+    def glimpse(self, duration: float) -> Shot | None:
+        """What is on the wires for `duration` seconds from now, outside of a burst.
+
+        None while a burst runs: its shots say what is on the wires.
+        """
+        with self.lock:
+            self.freeze()
+            if self.burst is not None and self.now() < self.burst.finish:
+                return None
+            shot = self._make_shot(0, self.now(), duration, None)
+            for device in self.devices.values():
+                device.begin(shot)
+            return shot
+
+    def input_voltage(
+        self, device: str, terminal: str, shot: Shot, times: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Volts at an input of `device`, `times` seconds after the T0 of `shot`; open: 0 V."""
+        wire = self.wiring.inputs.get((device, terminal))
+        if wire is None:
+            return np.zeros(len(times))
+        if len(wire.names) == 1:
+            return self.devices[wire.device].voltage(wire.names[0], shot, times)
+        return volts_of(self.devices[wire.device].combined(wire.names, shot), times)
 
     def _driven(self, terminal: Terminal, shot: Shot) -> tuple[Stretch, ...]:
         device = self.devices[terminal.device]

@@ -112,7 +112,7 @@ class Link:
                 self._arrived.clear()
                 self.device.interrupted(self)
             for message in messages:
-                self._obey(message.decode("utf-8", errors="replace"))
+                self._obey(self.device.decode(message))
         if self.laboratory.adversary:
             time.sleep(1e-4)
 
@@ -124,7 +124,7 @@ class Link:
 
     def _obey(self, message: str) -> None:
         lab, device = self.laboratory, self.device
-        lab.journal.append(Message(lab.now(), device.name, self.address, ">", message))
+        lab.journal.append(Message(lab.now(), device.name, self.address, ">", message[:1000]))
         lab.touch()
         struck = lab.faults_on_purpose.strike(device.name, message)
         kinds = {rule.kind for rule in struck}

@@ -21,6 +21,7 @@ from ..errors import StationFileError
 from .apparatus import build_apparatus
 from .devices.base import SimulatedDevice
 from .devices.kepco_bop import KepcoBOP
+from .devices.keysight_33600a import Keysight33600A
 from .devices.keysight_53220a import Keysight53220A
 from .devices.moglabs_xrf import MOGLabsXRF
 from .devices.srs_dg645 import SRSDG645
@@ -31,11 +32,13 @@ from .laboratory_file import LaboratoryFile, load_laboratory
 
 DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "kepco_bop": KepcoBOP,
+    "keysight_33600a": Keysight33600A,
     "keysight_53220a": Keysight53220A,
     "moglabs_xrf": MOGLabsXRF,
     "srs_dg645": SRSDG645,
     "toptica_dlcpro": TopticaDLCpro,
     "KepcoBOP": KepcoBOP,
+    "Keysight33600A": Keysight33600A,
     "Keysight53220A": Keysight53220A,
     "MOGLabsXRF": MOGLabsXRF,
     "SRSDG645": SRSDG645,

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import StationFileError
-from ..lines import Stretch, complement, either
+from ..lines import RFTone, Stretch, complement, either
 from ..links import Answer, Link
 from ..shots import Shot
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 LOGIC_THRESHOLD = 1.4
 """Volts: TTL inputs see True above."""
+TTL_HIGH = 3.3
+"""Volts of a logic output that says no more than high."""
 
 
 class SimulatedDevice:
@@ -59,6 +64,10 @@ class SimulatedDevice:
         *lines, rest = data.split(b"\n")
         return [line.strip(b"\r") for line in lines if line.strip(b"\r ")], rest
 
+    def decode(self, message: bytes) -> str:
+        """A message as text; instruments that take binary blocks keep every byte (latin-1)."""
+        return message.decode("utf-8", errors="replace")
+
     def handle(self, message: str, link: Link) -> Answer:
         """Obey one message; the answer without its terminator, or None."""
         raise TypeError(f"{type(self).__name__} does not understand messages: {message!r}")
@@ -96,6 +105,13 @@ class SimulatedDevice:
         """The OR of several outputs."""
         return either([self.signal(terminal, shot) for terminal in terminals])
 
+    def voltage(self, terminal: str, shot: Shot, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Volts at output `terminal`, `times` seconds after T0 (for a digitiser wired to it)."""
+        return volts_of(self.signal(terminal, shot), times)
+
+    def observe(self, shot: Shot) -> None:
+        """All outputs of this shot are worked out: look at the inputs, if this device records."""
+
     def counting(self, shot: Shot) -> tuple[Stretch, ...]:
         """When this device counts photons during `shot` (counters only)."""
         return ()
@@ -128,6 +144,42 @@ def logic(
     if seen_high and not seen_low:
         return active
     return (Stretch(0.0, period, True),) if seen_low else ()
+
+
+def volts_of(stretches: tuple[Stretch, ...], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Volts on a 50 ohm load at `times`: TTL 3.3 V, numbers as they are, RF tones as sines."""
+    volts = np.zeros(len(times))
+    for one in stretches:
+        inside = (times >= one.start) & (times < one.stop)
+        if isinstance(one.value, RFTone):
+            peak = float(np.sqrt(2.0 * one.value.power * 50.0))
+            phase = np.deg2rad(one.value.phase_deg)
+            volts[inside] = peak * np.sin(2 * np.pi * one.value.frequency * times[inside] + phase)
+        elif isinstance(one.value, bool):
+            volts[inside] = TTL_HIGH * one.value
+        elif isinstance(one.value, int | float):
+            volts[inside] = float(one.value)
+    return volts
+
+
+def rising_edges(line: tuple[Stretch, ...] | None, period: float) -> list[float]:
+    """Times at which a logic line of equal shots rises; none without a wire.
+
+    A line that is high at T0 rises there, unless it was high at the end of the shot before.
+    """
+    if not line:
+        return []
+    high = either([[Stretch(one.start, one.stop, _is_high(one.value)) for one in line]])
+    edges = [one.start for one in high]
+    if high and high[0].start < 1e-12 and high[-1].stop >= period - 1e-12:
+        edges = edges[1:]
+    return edges
+
+
+def _is_high(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return isinstance(value, int | float) and value > LOGIC_THRESHOLD
 
 
 def falling_edges(line: tuple[Stretch, ...] | None, period: float) -> list[float]:

@@ -15,8 +15,8 @@ from .exits import ExitCode, say_error
 if TYPE_CHECKING:
     from ..instruments.calibration import Calibration
     from ..protocols.engine import RunResult
-    from ..protocols.engine.engine import OnPause
     from ..protocols.engine.events import RunEvent, Subscriber
+    from ..protocols.engine.orders import OnPause
     from ..protocols.protocol import ExperimentProtocol
     from .figures import RunningEstimate
 

@@ -17,7 +17,11 @@ SLICE = 0.1
 
 
 def take_block(
-    compiled: CompiledSequence, roles: Mapping[str, Any], clock: Clock, obey: Callable[[], None]
+    compiled: CompiledSequence,
+    roles: Mapping[str, Any],
+    clock: Clock,
+    obey: Callable[[], None],
+    on_fire: Callable[[int], None],
 ) -> tuple[NDArray[np.int32], float]:
     """Take one block and return its raw counts, shape (shots, detectors), and when it was fired.
 
@@ -29,25 +33,41 @@ def take_block(
         roles: Roles by name.
         clock: The laboratory's clock.
         obey: Looks at the operator's requests between two actions; raises to stop at once.
+        on_fire: Told the number of shots just before they are triggered.
 
     Raises:
         InstrumentError, LinkError: The block is worthless; it may be repeated.
     """
-    for name, program in compiled.programs.items():
-        obey()
-        roles[name].upload(program)
-    obey()
+    _upload(compiled, roles, obey)
     roles["detector"].arm()
-    for name in compiled.programs:
-        if name not in ("detector", "timing"):
-            roles[name].arm()
+    _arm_tables(compiled, roles)
     obey()
     fired = clock.now()
+    on_fire(compiled.shots)
     roles["timing"].fire()
     rest(compiled.duration, clock, obey)
     roles["timing"].wait_done()
     roles["timing"].check()
     return _as_counts(np.asarray(roles["detector"].read())), fired
+
+
+def prepare(compiled: CompiledSequence, roles: Mapping[str, Any], obey: Callable[[], None]) -> None:
+    """Bring the instruments to where a block of this kind leaves them, without a shot."""
+    _upload(compiled, roles, obey)
+    _arm_tables(compiled, roles)
+
+
+def _upload(compiled: CompiledSequence, roles: Mapping[str, Any], obey: Callable[[], None]) -> None:
+    for name, program in compiled.programs.items():
+        obey()
+        roles[name].upload(program)
+    obey()
+
+
+def _arm_tables(compiled: CompiledSequence, roles: Mapping[str, Any]) -> None:
+    for name in compiled.programs:
+        if name not in ("detector", "timing"):
+            roles[name].arm()
 
 
 def rest(seconds: float, clock: Clock, obey: Callable[[], None]) -> None:

@@ -4,78 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...estimators import Estimate
-from ...instruments.errors import CavityLabError, InstrumentError, LinkError
+from ...instruments.clock import VirtualClock
+from ...instruments.errors import CavityLabError
+from ..guardian import Guardian
 from ..protocol import ExperimentProtocol, OnlineEstimator
-from ..sequence import CompiledSequence, Sequence, compile_sequence
 from ..steps import Checkpoint, Note, Set, Shots, Step, TakeEstimate, Wait
-from .block import abandon_block, rest, take_block
+from .block import rest
+from .checking import MissingRole
 from .events import BlockRecorded, Incident, Progress, StateChanged, Subscribers
+from .guards import Guards
 from .interrupts import Interrupts, Request
-from .records import RunRecorder, Status
+from .orders import Orders, Outcome
+from .past import Past, ResumeError
+from .records import RunRecorder
+from .run_time import RunTime, rest_between_steps, wait_until
+from .shots import ShotTaker
 from .states import State, StateMachine
-from .until import Situation, Until
+from .until import Situation
 
 _log = logging.getLogger(__name__)
-
-REPEATS = 3
-"""How often a block that went wrong is repeated before the run fails."""
-
-GUARD_PAUSE = 1.0
-"""Time between two looks at a role that is not healthy, in s of the laboratory's clock."""
-
-OnPause = Callable[[Progress], bool]
-"""Asks the operator of a paused run; True goes on, False stops."""
-
-
-class GuardError(CavityLabError):
-    """A role stayed unhealthy longer than the run's patience."""
-
-
-class ApparatusRefusal(CavityLabError):
-    """The simulated apparatus has no honest answer to what the wires did; says why."""
-
-
-class MissingRole(CavityLabError):
-    """The protocol addresses a role, or a parameter of one, that the station does not have."""
-
-    @classmethod
-    def of(cls, name: str, roles: Iterable[str]) -> MissingRole:
-        """The error for one name, with the roles that there are."""
-        return cls(
-            f"the protocol needs role {name!r}, the station has {', '.join(sorted(roles))}: add it "
-            "to the station file"
-        )
 
 
 class _Stop(Exception):
     """Leave the steps: the operator wants to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the steps ended.
-
-    Attributes:
-        state: DONE, STOPPED or FAILED.
-        shots: Good shots recorded.
-        reason: Why it ended early, or which goal was reached; empty for a complete run.
-        error: What failed; None unless FAILED.
-        unsafe: One sentence for each role that could not be made safe.
-    """
-
-    state: State
-    shots: int
-    reason: str
-    error: BaseException | None
-    unsafe: tuple[str, ...]
 
 
 class Engine:
@@ -88,10 +46,11 @@ class Engine:
         estimator: Is fed block by block.
         interrupts: Requests of the operator.
         subscribers: Hear of everything; their failures never stop the run.
-        seed: Seed of the protocol's random numbers.
-        until: Stop condition, looked at after each estimate.
-        on_pause: Asks the operator of a paused run; None where there is none.
-        patience: Time that guards may cost in all, in s of the laboratory's clock.
+        orders: What the operator asked for.
+        run_time: Dates everything.
+        guards: Decide which shots count.
+        past: What the run did before it was interrupted.
+        guardian: The process that watches this one; None where there is nothing to protect.
     """
 
     def __init__(
@@ -102,11 +61,12 @@ class Engine:
         estimator: OnlineEstimator,
         interrupts: Interrupts,
         subscribers: Subscribers,
+        orders: Orders,
+        run_time: RunTime,
         *,
-        seed: int,
-        until: Until | None = None,
-        on_pause: OnPause | None = None,
-        patience: float = 300.0,
+        guards: Guards | None = None,
+        past: Past | None = None,
+        guardian: Guardian | None = None,
     ) -> None:
         self._protocol = protocol
         self._station = station
@@ -114,16 +74,24 @@ class Engine:
         self._estimator = estimator
         self._interrupts = interrupts
         self._subscribers = subscribers
-        self._seed = seed
-        self._until = until
-        self._on_pause = on_pause
-        self._patience = patience
+        self._orders = orders
+        self._time = run_time
+        self._past = past if past is not None else Past()
+        self._guardian = guardian
         self._machine = StateMachine(lambda old, new: subscribers.publish(StateChanged(old, new)))
-        self._compiled: dict[tuple[Sequence, int], CompiledSequence] = {}
-        self._began = station.clock.now()
+        self._taker = ShotTaker(
+            station,
+            recorder,
+            estimator,
+            guards if guards is not None else Guards(()),
+            self,
+            orders.patience,
+            self._past,
+        )
+        self._entered = self._past.last is None
+        self._set_points: dict[tuple[str, str], float] = {}
         self._began_wall = time.monotonic()
-        self._taking_since: tuple[float, float] | None = None
-        self._shots = 0
+        self._taking_since: tuple[float, float, int] | None = None
         self._estimate: Estimate | None = None
         self._reason = ""
 
@@ -149,41 +117,50 @@ class Engine:
             state, error, self._reason = State.FAILED, failure, _in_words(failure)
         unsafe = self._make_safe()
         self._machine.to(state)
-        return Outcome(state, self._shots, self._reason, error, unsafe)
+        return Outcome(state, self._taker.good, self._reason, error, unsafe)
 
     # ---- steps ------------------------------------------------------------------------
 
     def _run_steps(self) -> None:
-        steps = self._protocol.steps(self._station.calibrations, self._seed)
+        steps = self._protocol.steps(self._station.calibrations, self._orders.seed)
         answer: Estimate | None = None
+        number = 0
         try:
             while True:
-                self._obey_between_steps()
+                self.obey_between_steps()
                 try:
                     step = steps.send(answer)
                 except StopIteration:
                     return
-                answer = self._perform(step)
-                if isinstance(step, TakeEstimate) and self._goal_reached():
+                replayed = self._past.covers(number)
+                answer = (self._replay if replayed else self._perform)(number, step)
+                if replayed and not self._past.covers(number + 1):
+                    self._taker.check_replayed()
+                if isinstance(step, TakeEstimate) and not replayed and self._goal_reached():
                     return
+                number += 1
         finally:
             steps.close()
 
-    def _perform(self, step: Step) -> Estimate | None:
+    def _perform(self, number: int, step: Step) -> Estimate | None:
         match step:
             case Set():
+                self._enter()
+                rest_between_steps(self._station.clock)
                 self._set(step)
             case Shots():
-                self._take(step)
+                self._enter()
+                self._take(number, step, step.shots)
             case Wait():
-                rest(step.seconds, self._station.clock, self._obey)
+                self._enter()
+                rest(step.seconds, self._station.clock, self.obey)
             case Checkpoint():
                 self._recorder.flush()
-                self._report("checkpoint", step.name)
+                self.report("checkpoint", step.name)
             case TakeEstimate():
                 return self._take_estimate()
             case Note():
-                self._report("note", step.text)
+                self.report("note", step.text)
         return None
 
     def _set(self, step: Set) -> None:
@@ -196,86 +173,66 @@ class Engine:
                 f"{', '.join(sorted(parameters))}"
             )
         parameters[step.parameter].set(step.value)
+        self._remember(step)
 
-    # ---- blocks -----------------------------------------------------------------------
-
-    def _take(self, step: Shots) -> None:
-        compiled = self._compile(step.sequence, step.shots)
-        rejected = 0
-        clock = self._station.clock
+    def _take(self, number: int, step: Shots, missing: int) -> None:
         if self._taking_since is None:
-            self._taking_since = clock.now(), time.monotonic()
-        while True:
-            self._await_health()
-            try:
-                counts, fired = take_block(compiled, self._station.roles, clock, self._obey)
-            except (InstrumentError, LinkError) as error:
-                self._refuse_if_unphysical(error)
-                rejected += 1
-                if rejected > REPEATS:
-                    raise
-                self._report("rejected", f"block rejected and repeated: {error}", attempt=rejected)
-                abandon_block(self._station.roles)
-                continue
-            unhealthy = self._unhealthy()
-            self._record(step, counts, fired, Status.UNLOCKED if unhealthy else Status.OK)
-            if not unhealthy:
-                return
-            self._report("guard", f"block marked bad and repeated: {unhealthy}")
-            self._lose(step.duration, unhealthy)
+            now = self._station.clock.now()
+            self._taking_since = now, time.monotonic(), self._taker.good
+        self._taker.take(number, step, missing)
 
-    def _record(self, step: Shots, counts: NDArray[np.int32], fired: float, status: Status) -> None:
-        self._recorder.block(
-            counts,
-            fired=fired - self._began,
-            period=step.sequence.period,
-            point=step.point,
-            status=status,
-        )
-        flags = np.full(len(counts), status.value, dtype=np.uint8)
-        self._estimator.update({"counts": counts, "status": flags})
-        if status is Status.OK:
-            self._shots += len(counts)
-        self._subscribers.publish(BlockRecorded(counts, self._shots))
+    # ---- a run that was interrupted ---------------------------------------------------
 
-    def _compile(self, sequence: Sequence, shots: int) -> CompiledSequence:
-        key = sequence, shots
-        if key not in self._compiled:
-            self._compiled[key] = compile_sequence(sequence, self._station.roles, shots)
-        return self._compiled[key]
+    def _replay(self, number: int, step: Step) -> Estimate | None:
+        """What a step of the past left behind, from the records; touches no instrument."""
+        match step:
+            case Set():
+                self._remember(step)
+            case Shots():
+                missing = self._taker.replay(number, step)
+                if missing:  # it was interrupted here
+                    self._enter()
+                    self._take(number, step, missing)
+            case TakeEstimate():
+                try:
+                    self._estimate = running_estimate(self._estimator)
+                except Exception:  # as in the first run, whose events say so
+                    return None
+                return self._estimate
+            case _:
+                pass
+        return None
 
-    def _refuse_if_unphysical(self, error: CavityLabError) -> None:
-        """A rehearsal's apparatus that has no answer will have none the next time either."""
-        faults = self._station.apparatus_faults()
-        if faults:
-            raise ApparatusRefusal(
-                f"the simulated apparatus cannot answer for this shot: {'; '.join(faults)}"
-            ) from error
+    def _remember(self, step: Set) -> None:
+        """Keep what is set, in the order in which it was set last."""
+        self._set_points.pop((step.role, step.parameter), None)
+        self._set_points[step.role, step.parameter] = step.value
 
-    # ---- guards -----------------------------------------------------------------------
+    def _enter(self) -> None:
+        """Before the first step that touches an instrument: be where the interrupted run was.
 
-    def _unhealthy(self) -> str:
-        """What is wrong with the roles, in one sentence; empty when all are fit for a shot."""
-        health = self._station.health()
-        return "; ".join(f"{role}: {one.text}" for role, one in health.items() if not one.ok)
+        A rehearsal's clock is brought to where it stood, to the last bit.
+        """
+        last = self._past.last
+        if self._entered or last is None:
+            return
+        self._entered = True
+        self._restore_set_points()
+        self._taker.prepare()
+        clock = self._station.clock
+        if isinstance(clock, VirtualClock):
+            if clock.now() > last.clock:
+                raise ResumeError(
+                    f"bringing the laboratory back took until {clock.now():g} s on its clock, "
+                    f"later than the interruption at {last.clock:g} s"
+                )
+            wait_until(clock, last.clock)
+        self._time.release()
 
-    def _await_health(self) -> None:
-        reported = ""
-        while trouble := self._unhealthy():
-            if trouble != reported:
-                self._report("guard", f"waiting: {trouble}")
-                reported = trouble
-            rest(GUARD_PAUSE, self._station.clock, self._obey)
-            self._lose(GUARD_PAUSE, trouble)
-            self._obey_between_steps()
-
-    def _lose(self, seconds: float, trouble: str) -> None:
-        self._patience -= seconds
-        if self._patience < 0:
-            raise GuardError(
-                f"the laboratory was not fit for shots for too long ({trouble}); mend it and run "
-                "again: what was taken before is kept"
-            )
+    def _restore_set_points(self) -> None:
+        for (role, parameter), value in tuple(self._set_points.items()):
+            self.obey()
+            self._set(Set(role, parameter, value))
 
     # ---- estimates --------------------------------------------------------------------
 
@@ -284,38 +241,39 @@ class Engine:
             self._estimate = running_estimate(self._estimator)
         except Exception as error:
             _log.exception("the running estimate failed; data taking goes on")
-            self._report("estimate_failed", _in_words(error))
+            self.report("estimate_failed", _in_words(error))
             return None
         quantities = self._estimate.to_json()["estimates"]
-        self._report("estimate", f"after {self._shots} shots", estimates=quantities)
+        self.report("estimate", f"after {self._taker.good} shots", estimates=quantities)
         self._subscribers.publish(self.progress())
         return self._estimate
 
     def _goal_reached(self) -> bool:
-        if self._until is None:
+        if self._orders.until is None:
             return False
         quantities = self._estimate.quantities if self._estimate is not None else None
-        situation = Situation(self._shots, self._elapsed(), quantities)
-        if self._until(situation):
-            self._reason = f"reached {self._until.text}"
-            self._report("goal", self._reason)
+        situation = Situation(self._taker.good, self._time.elapsed, quantities)
+        if self._orders.until(situation):
+            self._reason = f"reached {self._orders.until.text}"
+            self.report("goal", self._reason)
             return True
         return False
 
     def progress(self) -> Progress:
         """How far the run is."""
         left: tuple[float | None, float | None] = (None, None)
-        if self._shots and self._taking_since is not None:
-            missing = max(self._protocol.planned_shots - self._shots, 0) / self._shots
-            lab, wall = self._taking_since
+        shots = self._taker.good
+        lab, wall, before = self._taking_since or (0.0, 0.0, shots)
+        if shots > before:
+            missing = max(self._protocol.planned_shots - shots, 0) / (shots - before)
             left = (
                 missing * (self._station.clock.now() - lab),
                 missing * (time.monotonic() - wall),
             )
         return Progress(
-            shots=self._shots,
+            shots=shots,
             planned=self._protocol.planned_shots,
-            elapsed=self._elapsed(),
+            elapsed=self._time.elapsed,
             remaining=left[0],
             estimate=self._estimate,
             wall=time.monotonic() - self._began_wall,
@@ -324,7 +282,7 @@ class Engine:
 
     # ---- the operator -----------------------------------------------------------------
 
-    def _obey(self) -> None:
+    def obey(self) -> None:
         """Within a step: show that a request was heard; leave only when it says at once."""
         request = self._interrupts.request
         state = self._machine.state
@@ -335,32 +293,64 @@ class Engine:
         if request is Request.STOP_NOW:
             raise _Stop
 
-    def _obey_between_steps(self) -> None:
-        self._obey()
+    def obey_between_steps(self) -> None:
+        """Between steps: pause or stop if that was asked for."""
+        self.obey()
         if self._interrupts.request is Request.STOP_AFTER_BLOCK:
             raise _Stop
         if self._interrupts.request is Request.PAUSE:
-            self._pause()
+            self._pause("paused by the operator")
+        self._look_at_guardian()
 
-    def _pause(self) -> None:
+    def _pause(self, why: str) -> None:
+        """Ask the operator; return when the run goes on, leave the steps when it does not."""
         self._recorder.flush()
-        self._machine.to(State.PAUSED)
-        self._report("paused", "paused by the operator")
+        self.hold()
+        self.report("paused", why)
         go_on = False
-        if self._on_pause is not None:
+        if self._orders.on_pause is not None:
             try:
                 with self._interrupts.prompting():
-                    go_on = self._on_pause(self.progress())
+                    go_on = self._orders.on_pause(self.progress())
             except (KeyboardInterrupt, EOFError):
                 go_on = False
         self._interrupts.resume()
         if not go_on:
             self._interrupts.ask(Request.STOP_AFTER_BLOCK)
-        self._obey()
+        self.obey()
         if not go_on:
             raise _Stop
-        self._machine.to(State.RUNNING)
-        self._report("resumed", "resumed by the operator")
+        self.release()
+        self.report("resumed", "resumed by the operator")
+
+    def hold(self) -> None:
+        """The run waits: for the operator, or for the laboratory."""
+        if self._machine.state in (State.RUNNING, State.PAUSING):
+            self._machine.to(State.PAUSED)
+
+    def release(self) -> None:
+        """It goes on."""
+        if self._machine.state is State.PAUSED:
+            self._machine.to(State.RUNNING)
+
+    def ask_operator(self) -> bool:
+        """The laboratory is unfit and patience is over: an operator may mend it and go on.
+
+        What was set is then set again, for an interlock may have switched it off: without an
+        operator nothing is ever switched on again.
+        """
+        self.obey_between_steps()
+        if self._orders.on_pause is None:
+            return False
+        self._pause("paused: the laboratory has been unfit for shots for too long")
+        self._restore_set_points()
+        return True
+
+    def _look_at_guardian(self) -> None:
+        guardian = self._guardian
+        if guardian is not None and not guardian.watches:
+            self._guardian = None
+            self.report("guardian_lost", "the guardian has died: a kill -9 would leave outputs on")
 
     # ---- the end ----------------------------------------------------------------------
 
@@ -377,11 +367,13 @@ class Engine:
 
     # ---- reports ----------------------------------------------------------------------
 
-    def _elapsed(self) -> float:
-        return float(self._station.clock.now() - self._began)
+    def recorded(self, counts: NDArray[np.int32], status: NDArray[np.uint8]) -> None:
+        """A block is durable."""
+        self._subscribers.publish(BlockRecorded(counts, self._taker.good, status))
 
-    def _report(self, kind: str, text: str, **details: Any) -> None:
-        incident = Incident(kind, text, self._elapsed(), details)
+    def report(self, kind: str, text: str, **details: Any) -> None:
+        """Put an event beside the shots, and tell the subscribers."""
+        incident = Incident(kind, text, self._time.elapsed, details)
         self._recorder.event(incident)
         self._subscribers.publish(incident)
 

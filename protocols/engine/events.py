@@ -28,6 +28,8 @@ class RunStarted:
         settings: Settings of the protocol, JSON-able.
         planned: Shots planned.
         rehearsal: Whether a simulated laboratory answers.
+        expected: Time that the steps will take in the laboratory, in s.
+        done: Shots on disk from before, when an interrupted run goes on.
     """
 
     run_id: str
@@ -36,6 +38,8 @@ class RunStarted:
     settings: dict[str, Any]
     planned: int
     rehearsal: bool
+    expected: float = 0.0
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,12 @@ class BlockRecorded:
     Attributes:
         counts: Raw counts of the block, shape (shots, detectors).
         acknowledged: Good shots acknowledged so far.
+        status: What became of each shot, shape (shots,); 1 is good.
     """
 
     counts: NDArray[np.int32]
     acknowledged: int
+    status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 @dataclass(frozen=True, slots=True)

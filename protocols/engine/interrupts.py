@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: requests that the engine obeys between two actions, never inside one.
+"""Ctrl-C, SIGTERM, SIGHUP: requests that the engine obeys between two actions, never inside one.
 
 A signal only leaves a request here. The engine looks at it between instrument calls and while it
 waits, so no exchange on the wire is cut in two and the instruments can always be made safe.
@@ -29,7 +29,8 @@ class Interrupts:
 
     The first Ctrl-C asks for a pause after the block in progress (without a terminal: for a stop
     after it), the second for a stop at once, and all later ones are ignored, as are all signals
-    once outputs are going safe. SIGTERM asks for a stop at once.
+    once outputs are going safe. SIGTERM and SIGHUP (the terminal was closed) ask for a stop at
+    once; a SIGHUP that is ignored already, as by nohup, stays ignored.
 
     Args:
         can_pause: Whether there is an operator to ask; else the first Ctrl-C stops.
@@ -71,7 +72,7 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM within; only in the main thread, and restored afterwards."""
+        """Handle the signals within; only in the main thread, and restored afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -79,6 +80,9 @@ class Interrupts:
             signal.SIGINT: self._on_interrupt,
             signal.SIGTERM: self._on_terminate,
         }
+        hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)
+        if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+            handlers[hang_up] = self._on_terminate
         before: dict[signal.Signals, Any] = {}
         try:
             for number, handler in handlers.items():

@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from ..protocol import Calibrations, ExperimentProtocol
 from ..recording import Field, RunWriter, Stream
 from .events import Incident
+from .run_time import RunTime
 
 ACKNOWLEDGE_WITHIN = 60.0
 """Longest wait for the disk, in s, before the run is given up."""
+
+BLOCK_STREAM = "block"
+"""Name of the table that says which step took which shots: a run is resumed from it."""
 
 ESTIMATES_FILE = "estimates.json"
 """Name of the file of fits in the run's directory; raw data are never rewritten."""
@@ -56,21 +60,38 @@ def streams_of(protocol: ExperimentProtocol) -> list[Stream]:
             ),
         ],
     )
-    return [point, shot]
+    block = Stream(
+        BLOCK_STREAM,
+        [
+            Field("block_step", "i4", long_name="number of the step that took the block"),
+            Field("block_digest", "u4", long_name="checksum of that step"),
+            Field("block_shots", "i4", long_name="shots of the block"),
+            Field("block_fired", "i8", long_name="shots fired so far, recorded or not"),
+            Field("block_clock", "f8", unit="s", long_name="the laboratory's clock afterwards"),
+            Field("block_elapsed", "f8", unit="s", long_name="time since the start afterwards"),
+        ],
+    )
+    return [point, block, shot]
 
 
 def provenance_of(
     protocol: ExperimentProtocol,
     station: Any,
+    run_time: RunTime,
     *,
     seed: int,
     until: str | None,
     level: float,
     tags: tuple[str, ...],
+    notes: tuple[str, ...],
+    order: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything the run is made from; the recorder adds versions, git commit, host, operator."""
     calibrations = station.calibrations
     return {
+        "order": None if order is None else dict(order),
+        "notes": list(notes),
+        "began": {"epoch_ns": run_time.epoch_ns, "clock": run_time.began},
         "protocol": protocol.name,
         "parameters": protocol.settings_dict(),
         "seeds": {"protocol": seed},
@@ -88,6 +109,29 @@ def provenance_of(
     }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlockFacts:
+    """What is recorded of a block besides its shots.
+
+    Attributes:
+        step: Number of the step that asked for it, from 0.
+        digest: Checksum of that step.
+        fired_shots: Shots that the station has fired in all, this block included.
+        fired: What the laboratory's clock showed at the first shot.
+        clock: What it shows now.
+        period: Time from shot to shot, in s.
+        point: Scan point.
+    """
+
+    step: int
+    digest: int
+    fired_shots: int
+    fired: float
+    clock: float
+    period: float
+    point: int
+
+
 class RunRecorder:
     """Puts blocks, points and events on disk and waits until they are durable.
 
@@ -95,7 +139,8 @@ class RunRecorder:
         writer: The run's writer.
         protocol: Gives the set-points of each scan point.
         calibrations: Calibrations of the station.
-        epoch_ns: Time of the start of the run, in ns since 1970.
+        run_time: Dates everything.
+        points: Scan points that are on disk already.
     """
 
     def __init__(
@@ -103,45 +148,56 @@ class RunRecorder:
         writer: RunWriter,
         protocol: ExperimentProtocol,
         calibrations: Calibrations,
-        epoch_ns: int,
+        run_time: RunTime,
+        points: int = 0,
     ) -> None:
         self._writer = writer
         self._protocol = protocol
         self._calibrations = calibrations
-        self._epoch_ns = epoch_ns
-        self._points = 0
+        self._time = run_time
+        self._points = points
 
     def block(
         self,
         counts: NDArray[np.int32],
-        *,
-        fired: float,
-        period: float,
-        point: int,
-        status: Status,
+        status: NDArray[np.uint8],
+        facts: BlockFacts,
+        on_disk: int | None = None,
     ) -> None:
         """Append a block and return when it is durable.
 
         Args:
             counts: Raw counts, shape (shots, detectors).
-            fired: Time of the first shot, in s since the start of the run.
-            period: Time from shot to shot, in s.
-            point: Scan point.
-            status: What became of these shots.
+            status: What became of each shot, shape (shots,).
+            facts: The rest.
+            on_disk: For a block that the interrupted run had begun to write: how many of its
+                shots are on disk, as is its row in the table of blocks.
 
         Raises:
             RecordingError, TimeoutError: The disk does not take it.
         """
-        self._append_points(point)
-        shots = len(counts)
-        offsets = np.rint((fired + period * np.arange(shots)) * 1e9).astype(np.int64)
+        self._append_points(facts.point)
+        if on_disk is None:
+            # Queued before its shots: whatever is on disk of them can be told apart.
+            self._writer.append_row(
+                BLOCK_STREAM,
+                block_step=facts.step,
+                block_digest=facts.digest,
+                block_shots=len(counts),
+                block_fired=facts.fired_shots,
+                block_clock=facts.clock,
+                block_elapsed=self._time.since_began(facts.clock),
+            )
+        first = on_disk or 0
+        fired = self._time.since_began(facts.fired)
+        offsets = np.rint((fired + facts.period * np.arange(len(counts))) * 1e9).astype(np.int64)
         ticket = self._writer.append(
             "shot",
             {
-                "time": self._epoch_ns + offsets,
-                "status": np.full(shots, status.value, dtype=np.uint8),
-                "point_index": np.full(shots, point, dtype=np.int32),
-                "counts": counts,
+                "time": (self._time.epoch_ns + offsets)[first:],
+                "status": status[first:],
+                "point_index": np.full(len(counts) - first, facts.point, dtype=np.int32),
+                "counts": counts[first:],
             },
         )
         ticket.wait(ACKNOWLEDGE_WITHIN)
@@ -151,7 +207,7 @@ class RunRecorder:
         self._writer.annotate(
             kind=incident.kind,
             text=incident.text,
-            time=self._epoch_ns + round(incident.elapsed * 1e9),
+            time=self._time.stamp(incident.elapsed),
             **incident.details,
         )
 

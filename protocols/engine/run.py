@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from ..guardian import Guardian
 from ..protocol import ExperimentProtocol, OnlineEstimator
 from ..recording import RunWriter
-from ..sequence import compile_sequence
-from ..steps import Set, Shots
-from .engine import Engine, MissingRole, OnPause, Outcome
+from .checking import check_steps
+from .engine import Engine
 from .events import Incident, RunFinished, RunStarted, Subscriber, Subscribers
+from .guards import Guard, Guards
 from .interrupts import Interrupts
+from .orders import OnPause, Orders, Outcome
+from .past import Past, read_past
 from .records import RunRecorder, provenance_of, streams_of, write_estimates
 from .result import Answer, EstimateFailed, RunResult, answer_of
+from .resume import check_same, resumed_time
+from .run_time import RunTime
 from .states import State
 from .until import parse_until
 
@@ -36,14 +41,19 @@ def run(
     station: Any,
     *,
     data: str | Path = "data",
-    seed: int = 0,
+    seed: int | None = None,
     until: str | None = None,
     subscribers: Iterable[Subscriber] = (),
     title: str | None = None,
     level: float = 0.95,
     tags: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
     on_pause: OnPause | None = None,
     patience: float = 300.0,
+    guards: Iterable[Guard] = (),
+    resume: str | Path | None = None,
+    guardian: bool = True,
+    order: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Run a protocol on an open station and return its answer.
 
@@ -54,63 +64,92 @@ def run(
         protocol: What to do, with its settings.
         station: An open station, real or in rehearsal.
         data: Folder of the runs.
-        seed: Seed of the protocol's random numbers.
+        seed: Seed of the protocol's random numbers; 0, or that of the run to be resumed.
         until: Stop condition, e.g. ``"std(phase) < 1e-4"``.
         subscribers: Called with every event of the run.
         title: Title of the run; the protocol's name by default.
         level: Confidence level of the intervals.
         tags: Tags of the run.
+        notes: Remarks, kept as the run's first events.
         on_pause: Asks the operator what to do after the first Ctrl-C: True goes on. Without it the
             first Ctrl-C stops the run after the block in progress.
         patience: Time that guards (an unlocked laser, say) may cost in all, in s.
+        guards: Further guards, besides the health of every role and those of the protocol.
+        resume: Directory of a run that was interrupted, stopped or failed: the protocol is
+            replayed against its records without touching an instrument, then goes on where it
+            stopped. A rehearsal's station is opened with ``options=resume_options(resume)``.
+        guardian: On hardware, whether a guardian process makes the station safe if this one is
+            killed. A rehearsal in this process dies with its instruments and needs none.
+        order: How the operator asked for it, JSON-able; kept with the run.
 
     Raises:
         CavityLabError: The run failed; notes say where the data are, and begin with "NOT SAFE"
             where something could not be made safe.
+        ResumeError: The run cannot be resumed like this; nothing was touched.
+        GuardianError: The guardian does not get ready; nothing was touched.
         SequenceError, UntilError: Refused before anything was touched.
     """
+    past = Past()
+    if resume is not None:
+        past = read_past(resume)
+        check_same(past, resume, protocol, station, seed=seed, until=until)
+        seed, until = past.provenance["seeds"]["protocol"], past.provenance["until"]
+    seed = 0 if seed is None else seed
     condition = None if until is None else parse_until(until, protocol.quantities)
     calibrations = station.calibrations
     estimator = protocol.estimator(calibrations)
-    check_steps(protocol, station, seed)
+    expected = check_steps(protocol, station, seed)
+    own_guards = getattr(protocol, "guards", None)
+    all_guards = Guards([*(own_guards(calibrations) if own_guards else ()), *guards])
     listeners = Subscribers(subscribers)
     interrupts = Interrupts(can_pause=on_pause is not None)
-    epoch = time.time_ns()
+    run_time = RunTime.from_now(station.clock) if resume is None else resumed_time(past, station)
     with interrupts.installed():
-        writer = RunWriter.create(
-            data,
-            title or protocol.name,
-            streams_of(protocol),
-            provenance=provenance_of(
-                protocol, station, seed=seed, until=until, level=level, tags=tags
-            ),
-            started=datetime.fromtimestamp(epoch / 1e9),
-        )
+        if resume is None:
+            provenance = provenance_of(
+                protocol, station, run_time,
+                seed=seed, until=until, level=level, tags=tags, notes=notes, order=order,
+            )  # fmt: skip
+            writer = RunWriter.create(
+                data,
+                title or protocol.name,
+                streams_of(protocol),
+                provenance=provenance,
+                started=datetime.fromtimestamp(run_time.epoch_ns / 1e9),
+            )
+        else:
+            writer = RunWriter.resume(resume, streams_of(protocol))
         with writer:
-            recorder = RunRecorder(writer, protocol, calibrations, epoch)
-            listeners.publish(
-                RunStarted(
-                    run_id=writer.run_id,
-                    path=writer.path,
-                    protocol=protocol.name,
-                    settings=protocol.settings_dict(),
-                    planned=protocol.planned_shots,
-                    rehearsal=station.rehearsal,
+            recorder = RunRecorder(writer, protocol, calibrations, run_time, past.points)
+            with _guarded(station, writer.path, guardian) as watcher:
+                listeners.publish(
+                    RunStarted(
+                        run_id=writer.run_id,
+                        path=writer.path,
+                        protocol=protocol.name,
+                        settings=protocol.settings_dict(),
+                        planned=protocol.planned_shots,
+                        rehearsal=station.rehearsal,
+                        expected=expected,
+                        done=sum(len(block.status) for block in past.blocks),
+                    )
                 )
-            )
-            engine = Engine(
-                protocol,
-                station,
-                recorder,
-                estimator,
-                interrupts,
-                listeners,
-                seed=seed,
-                until=condition,
-                on_pause=on_pause,
-                patience=patience,
-            )
-            outcome = engine.execute()
+                engine = Engine(
+                    protocol,
+                    station,
+                    recorder,
+                    estimator,
+                    interrupts,
+                    listeners,
+                    Orders(seed, condition, on_pause, patience),
+                    run_time,
+                    guards=all_guards,
+                    past=past,
+                    guardian=watcher,
+                )
+                for text in notes:
+                    engine.report("note", text)
+                outcome = engine.execute()
             try:
                 answer, truth = _conclude(outcome, writer, recorder, engine, estimator, level)
             except BaseException as error:
@@ -134,6 +173,23 @@ def run(
     )
 
 
+@contextmanager
+def _guarded(station: Any, run_directory: Path, wanted: bool) -> Iterator[Guardian | None]:
+    """Within, a guardian watches this process; it is ready before anything is touched.
+
+    Leaving is the goodbye: the engine has made safe what it could, and has said the rest.
+    """
+    if station.rehearsal or not wanted:
+        yield None
+        return
+    watcher = Guardian.start(station.file.path, run_directory)
+    try:
+        watcher.await_ready()
+        yield watcher
+    finally:
+        watcher.goodbye()
+
+
 def _conclude(
     outcome: Outcome,
     writer: RunWriter,
@@ -148,35 +204,11 @@ def _conclude(
     station, protocol = engine.station, engine.protocol
     answer = answer_of(protocol, station.calibrations, estimator, outcome.shots, level)
     revealed = station.reveal()
-    truth = None if revealed is None else _numbers(revealed)
+    # A resumed rehearsal that had no shot left to take has nothing to reveal.
+    truth = _numbers(revealed) if revealed else None
     _keep({**answer.to_json(), "truth": revealed}, outcome, writer, recorder, engine)
     writer.close(_END_STATES[outcome.state])
     return answer, truth
-
-
-def check_steps(protocol: ExperimentProtocol, station: Any, seed: int) -> float:
-    """Compile every sequence of a protocol and look up every role; touches nothing.
-
-    Adaptive protocols are followed as if no estimate ever came.
-
-    Returns:
-        Time that the blocks take in the laboratory, in s.
-
-    Raises:
-        SequenceError, LimitError: A sequence that the station cannot play.
-        MissingRole: A step addresses a role that the station does not have.
-    """
-    seconds = 0.0
-    checked: set[tuple[Any, int]] = set()
-    for step in protocol.steps(station.calibrations, seed):
-        if isinstance(step, Set) and step.role not in station.roles:
-            raise MissingRole.of(step.role, station.roles)
-        if isinstance(step, Shots):
-            seconds += step.duration
-            if (step.sequence, step.shots) not in checked:
-                compile_sequence(step.sequence, station.roles, step.shots)
-                checked.add((step.sequence, step.shots))
-    return seconds
 
 
 def _fail(

@@ -22,7 +22,8 @@ class State(Enum):
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.RUNNING, State.MAKING_SAFE}),
-    State.RUNNING: frozenset({State.PAUSING, State.STOPPING, State.MAKING_SAFE}),
+    # A guard that trips pauses at once; the operator's pause waits for the block.
+    State.RUNNING: frozenset({State.PAUSING, State.PAUSED, State.STOPPING, State.MAKING_SAFE}),
     State.PAUSING: frozenset({State.PAUSED, State.STOPPING, State.MAKING_SAFE}),
     State.PAUSED: frozenset({State.RUNNING, State.STOPPING, State.MAKING_SAFE}),
     State.STOPPING: frozenset({State.MAKING_SAFE}),

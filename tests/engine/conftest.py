@@ -39,6 +39,8 @@ class DoubleRole:
         self.name = name
         self._laboratory = laboratory
         self.parameters = {"detuning_difference": DoubleParameter(self)}
+        if name == "laser":
+            self.parameters["lock_ok"] = DoubleParameter(self)
 
     def _do(self, action: str, *values: object) -> None:
         self._laboratory.did(f"{self.name}.{action}", *values)

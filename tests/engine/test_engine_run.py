@@ -125,8 +125,9 @@ def test_subscribers_hear_all_and_cannot_disturb(station, ramsey, tmp_path):
     acknowledged = [e.acknowledged for e in events if isinstance(e, heard.BlockRecorded)]
     assert acknowledged == [50, 100, 150, 200]
     progress = [e for e in events if isinstance(e, heard.Progress)]
-    assert progress[-1].remaining == 0 and progress[0].remaining == pytest.approx(7.5)
-    assert progress[-1].elapsed == pytest.approx(10.0)
+    # 200 shots of 50 ms, and the rehearsal's rest of 0.1 s before each of the 5 steps
+    assert progress[-1].remaining == 0 and progress[0].remaining == pytest.approx(7.8)
+    assert progress[-1].elapsed == pytest.approx(10.5)
 
 
 def test_acknowledged_shots_are_on_disk_when_they_are_announced(station, ramsey, tmp_path):

@@ -251,10 +251,10 @@ def _points(made: Sweep) -> list[dict[str, Any]]:
     import numpy as np
 
     results = made.results
-    dims = [str(dim) for dim in results["state"].dims]
+    dims = [str(dim) for dim in results["task_state"].dims]
     quantities = [str(name) for name in results["quantity"].values]
     points = []
-    for place in np.ndindex(*results["state"].shape[:-1]):
+    for place in np.ndindex(*results["task_state"].shape[:-1]):
         one = results.isel(dict(zip(dims[:-1], place, strict=True)))
         estimates = {}
         for k, name in enumerate(quantities):
@@ -270,7 +270,7 @@ def _points(made: Sweep) -> list[dict[str, Any]]:
         points.append(
             {
                 "settings": dict(zip(made.plan.axes, values, strict=True)),
-                "done": int((one["state"].values == "done").sum()),
+                "done": int((one["task_state"].values == "done").sum()),
                 "estimates": estimates,
                 "bounds": {name: _mean(one[name].values) for name in bounds},
                 "gain_db": _mean(one["gain_db"].values),

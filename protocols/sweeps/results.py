@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 _ESTIMATES = "estimates.json"
 _OF_QUANTITY = ("estimate", "std", "interval_low", "interval_high", "truth")
 _OF_RUN = ("gain_db", "p_value", "duration", "laboratory_duration")
-_TAKEN = {*_OF_QUANTITY, *_OF_RUN, "quantity", "unit", "seed", "shots", "state", "run"}
+_TAKEN = {
+    *_OF_QUANTITY,
+    *_OF_RUN,
+    "quantity",
+    "unit",
+    "seed",
+    "good_shots",
+    "task_state",
+    "run_path",
+}
 
 
 def results_of(catalogue: Catalogue) -> xr.Dataset:
@@ -27,7 +36,8 @@ def results_of(catalogue: Catalogue) -> xr.Dataset:
 
     Variables over the axes and `seed`: `estimate`, `std`, `interval_low`, `interval_high` and
     `truth` (also over `quantity`, with its `unit`), the bounds (`cramer_rao_std`, …), `gain_db`,
-    `p_value`, `shots`, `duration` and `laboratory_duration` in s, `state`, and `run`, the folder.
+    `p_value`, `good_shots`, `duration` and `laboratory_duration` in s, `task_state`, and
+    `run_path`, relative to the sweep's folder. An axis of such a name gets `setting_` before it.
     """
     import xarray as xr
 
@@ -49,9 +59,9 @@ def results_of(catalogue: Catalogue) -> xr.Dataset:
     for name, table in {**tables.of_run, **tables.bounds}.items():
         variables[name] = (dims, table.reshape(shape), _attributes(name))
     columns = {
-        "shots": np.array([one.shots for one in every], dtype=np.int64),
-        "state": np.array([one.state for one in every], dtype=object),
-        "run": np.array([one.run or "" for one in every], dtype=object),
+        "good_shots": np.array([one.shots for one in every], dtype=np.int64),
+        "task_state": np.array([one.state for one in every], dtype=object),
+        "run_path": np.array([one.run or "" for one in every], dtype=object),
     }
     variables.update({name: (dims, column.reshape(shape)) for name, column in columns.items()})
     coordinates: dict[str, Any] = {

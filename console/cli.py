@@ -153,8 +153,9 @@ def estimate(
         )
 
 
-@app.command()
+@app.command(context_settings={"help_option_names": []})  # --help looks at MODEL, see below
 def predict(
+    context: typer.Context,
     model: Annotated[
         str | None, typer.Argument(help="Model; without one the models are listed.")
     ] = None,
@@ -165,23 +166,35 @@ def predict(
         str | None, typer.Option(help="key=first:last:number, or …:numberlog; prints CSV.")
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the scan into this file (png, pdf, svg).")
+        Path | None,
+        typer.Option(
+            help="Draw into this file (png, pdf, svg): the scan, or without one the paper's figure."
+        ),
     ] = None,
     json: Json = False,
+    help_: Annotated[
+        bool,
+        typer.Option("--help", "-h", help="This page and the models; after MODEL, its parameters."),
+    ] = False,
 ) -> None:
     """Figures of merit of a model, with units and the equation that each comes from.
 
     Rates are in units of the collective decay unless given.
 
     Examples: `cavitylab predict two_ensembles S=50 Omega=100 Delta=10`,
-    `cavitylab predict two_ensembles S=50 Omega=100 --scan Delta=1:100:50log`
+    `cavitylab predict two_ensembles S=50 Omega=100 --scan Delta=1:80:50log`
     """
+    if help_:
+        from .predict import describe_model, list_models
+
+        if model is not None:
+            raise typer.Exit(describe_model(model))
+        typer.echo(context.get_help())
+        raise typer.Exit(list_models())
     from .predict import predict as predict_model
 
-    with errors_told():
-        raise typer.Exit(
-            predict_model(model, parameters or [], scan=scan, figure=figure, as_json=json)
-        )
+    # tells its own errors, so that it starts without the laboratory's packages
+    raise typer.Exit(predict_model(model, parameters or [], scan=scan, figure=figure, as_json=json))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json as jsonlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from ..models.predictions import Model, Prediction
 
 MOST_POINTS = 100_000
+PICTURES = (".png", ".pdf", ".svg")
+
+MODEL_LINES: Mapping[str, str] = {
+    "two_ensembles": "two ensembles, detuned collective decay (Chu et al., Sec. III)",
+    "many_ensembles": "L ensembles with paired detunings and chiral exchange (Chu et al., Sec. IV)",
+    "chain": "chain of ensembles with string order (Chu et al., Sec. V)",
+    "two_mode_squeezing": "generalised two-mode squeezing of two ensembles (Mamaev et al.)",
+    "squeezed_reservoir": "collective spin in a squeezed reservoir (Bai & An, Eqs. 7-9)",
+    "pumped_superradiance": "collectively pumped superradiance (Shimshi & Shahmoon, Eqs. 1-8)",
+    "multi_ensemble_superradiance": (
+        "driven ensembles in one superradiant mode (Shen et al., Eqs. 5-25)"
+    ),
+}
+"""Names and titles of the models, said here too: their modules load numpy, which `--help` must not.
+"""
 
 
 def predict(
@@ -25,20 +40,28 @@ def predict(
     figure: Path | None,
     as_json: bool,
 ) -> ExitCode:
-    """Print the quantities of one model, or how they change along a scan."""
+    """Print the quantities of one model, or how they change along a scan.
+
+    With `figure` the scan is drawn, or without one the paper's figure at these parameters.
+    """
     from ..models.predictions import PredictionError, model
 
     if name is None:
-        return _list_models()
+        return list_models()
     try:
         chosen = model(name)
         if not pairs and scan is None:
             return _describe(chosen)
-        if figure is not None and scan is None:
-            raise PredictionError("--figure draws a scan: give --scan key=first:last:number")
+        if figure is not None:
+            _check_figure(figure)
         given = _pairs(pairs)
         if scan is None:
-            _print(chosen, chosen.predict(given), as_json)
+            prediction = chosen.predict(given)
+            _print(chosen, prediction, as_json)
+            if figure is not None:
+                from .paper_figures import draw_paper_figure
+
+                draw_paper_figure(figure, chosen, prediction)
             return ExitCode.DONE
         key, values = _scan(scan)
         points = [chosen.predict({**given, key: value}) for value in values]
@@ -91,25 +114,55 @@ def _scan(text: str) -> tuple[str, list[float]]:
     return key, [a + (b - a) * k / (n - 1) for k in range(n)]
 
 
-def _list_models() -> ExitCode:
-    from ..models.predictions import MODELS, model
-
-    for name in MODELS:
-        one = model(name)
-        print(f"{name:<30} {one.title} ({one.paper})")
-    print("\ncavitylab predict MODEL lists the parameters of a model with their units")
+def list_models() -> ExitCode:
+    """Name every model with one line, without loading any of them."""
+    print("Models:")
+    for name, line in MODEL_LINES.items():
+        print(f"  {name:<29} {line}")
+    print(
+        "\n`cavitylab predict MODEL --help` lists its parameters and quantities with their units."
+    )
     return ExitCode.DONE
+
+
+def describe_model(name: str) -> ExitCode:
+    """List one model's parameters, quantities and an example: its `--help`."""
+    from ..models.predictions import PredictionError, model
+
+    try:
+        return _describe(model(name))
+    except PredictionError as error:
+        say_error(str(error))
+        return ExitCode.USAGE
 
 
 def _describe(chosen: Model) -> ExitCode:
-    print(f"{chosen.name}: {chosen.title} ({chosen.paper})\n")
+    print(f"{chosen.name}: {chosen.title} ({chosen.paper})\n\nParameters, given as key=value:")
     for p in chosen.parameters:
-        need = "" if p.default is None else f" [{p.default}]"
+        kind = "" if p.kind == "number" else f", a {p.kind}" + " 1,2,…" * (p.kind == "list")
+        need = "" if p.default is None else f" [default {p.default}]"
         need = " (optional)" if p.optional else need
-        print(f"  {p.name:<14} {p.unit or '-':<10} {p.meaning}{need}")
+        limit = ", inf allowed" if p.infinite else ""
+        print(f"  {p.name:<14} {p.unit or '-':<10} {p.meaning}{kind}{limit}{need}")
+    # What the example gives is the list that cannot go stale; it takes a fraction of a second.
+    print("\nQuantities:")
+    for name, one in chosen.predict(chosen.example).quantities.items():
+        print(f"  {name:<27} {one.unit or '-':<10} {one.source}")
     example = " ".join(f"{k}={v}" for k, v in chosen.example.items())
     print(f"\nExample: cavitylab predict {chosen.name} {example}")
     return ExitCode.DONE
+
+
+def _check_figure(path: Path) -> None:
+    """Refuse a picture that could not be written, before anything is computed."""
+    from ..models.predictions import PredictionError
+
+    if path.suffix.lower() not in PICTURES:
+        raise PredictionError(
+            f"--figure takes a file that ends in {', '.join(PICTURES)}, but got {str(path)!r}"
+        )
+    if not path.absolute().parent.is_dir():
+        raise PredictionError(f"--figure: there is no folder {str(path.absolute().parent)!r}")
 
 
 def _print(chosen: Model, prediction: Prediction, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from ..chain_order import (
 from .shape import Model, Parameter, Predicted
 
 _LARGEST_CELL = 20  # 2S+1; the transfer matrix has (2S+1)^4 entries
+_LARGEST_SPIN = 1000  # the table of 6j symbols has (2S+1)^2 entries
 _LONGEST = 10_000  # cells, or ensembles of a chain
 
 
@@ -37,7 +38,12 @@ def compute(values: Mapping[str, Any]) -> dict[str, Predicted]:
     if not limit and chain.dimension > _LARGEST_CELL:
         raise ValueError(
             f"Argument `S` must be at most {0.5 * (_LARGEST_CELL - 1):g} at a finite drive for "
-            f"an answer in a second, but is {chain.spin:g}; Omega=inf takes any spin."
+            f"an answer in a second, but is {chain.spin:g}; Omega=inf takes more, up to {_LARGEST_SPIN}."
+        )
+    if chain.spin > _LARGEST_SPIN:
+        raise ValueError(
+            f"Argument `S` must be at most {_LARGEST_SPIN} for an answer in seconds, but is "
+            f"{chain.spin:g}."
         )
     angle = values["phi"]
     out = {

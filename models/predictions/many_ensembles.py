@@ -33,6 +33,7 @@ from .shape import Model, Parameter, Predicted
 
 _INFIDELITY = 1e-3
 _MOST_AMPLITUDES = 250_000  # four spins of 10.5: beyond, the entropies take seconds
+_LARGEST_SPIN = 1000  # of the closed forms: the table of 6j symbols has (2S+1)^2 entries
 _MOST_BIPARTITIONED = 8  # ensembles of which all 2^(L-1) - 1 bipartitions are given
 
 _PATTERN_NAMES: dict[Pattern, tuple[str, str]] = {
@@ -59,14 +60,18 @@ def compute(values: Mapping[str, Any]) -> dict[str, Predicted]:
     if amplitudes <= _MOST_AMPLITUDES:
         state = many_ensemble_state(parameters)
         matrix = qfi_matrix(state)
-    elif sensor is not None and parameters.rabi_frequency == math.inf:
+    elif (
+        sensor is not None
+        and parameters.rabi_frequency == math.inf
+        and parameters.spin <= _LARGEST_SPIN
+    ):
         matrix = sensing_qfi_matrix(sensor)
     else:
         raise ValueError(
             f"Argument `S` must leave at most {_MOST_AMPLITUDES} amplitudes (2S+1)^L for an answer "
             f"in a second, but {parameters.ensembles} ensembles of spin {parameters.spin:g} have "
             f"{amplitudes:.3g}: use many_ensemble_state, or Omega=inf with the detunings "
-            "A, B, -B, -A."
+            f"A, B, -B, -A (S up to {_LARGEST_SPIN})."
         )
     out = {
         "qfi_matrix": Predicted(matrix.tolist(), "1/rad^2", "Chu Eq. 27"),

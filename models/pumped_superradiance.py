@@ -285,8 +285,8 @@ def _moments(atoms: int, x: float) -> tuple[float, float]:
 
 
 def _inverse_sinh_square(y: float) -> float:
-    """1/sinh^2 y, zero where it underflows."""
-    return 0.0 if abs(y) > 360.0 else 1.0 / math.sinh(y) ** 2
+    """1/sinh^2 y; where the square of sinh would overflow, its leading exponential."""
+    return 4.0 * math.exp(-2.0 * abs(y)) if abs(y) > 300.0 else 1.0 / math.sinh(y) ** 2
 
 
 def _langevin(y: float) -> float:

@@ -21,7 +21,7 @@ def compiled(function: Function) -> Function:
     Products and sums may be fused (which changes rounding, not order), and a division by
     zero gives what numpy gives.
     """
-    settings: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+    settings: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
     try:
         made: Any = numba.njit(cache=True, **settings)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written

@@ -4,12 +4,16 @@ For ensembles whose density matrix no longer fits in memory, and to see single r
 states are real without exchange, and jumps fall where the norm has decayed to a uniform
 random number (waiting-time method). At an infidelity of 1e-3 the single runs spread by
 about 6e-3: some 4000 of them fix that infidelity to 10 %.
+
+With numba (the optional `fast`) runs go one after the other, compiled, on the blocks J that
+they fill (`trajectories_kernel`); without it side by side as array columns. Every run draws
+from a generator of its own, so both ways follow the same runs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +26,8 @@ from .relaxation_generator import Array, Generator, Matrix, generator
 from .relaxation_propagator import rising_times
 from .two_ensembles import TwoEnsembles
 
-_DEGREE = 8  # of the Taylor polynomial of one step
-_STEP = 1.0  # length of a step in units of 1/|K|: truncation error below 3e-6
+_DEGREE = 11  # of the Taylor polynomial of one step
+_STEP = 1.0  # length of a step in units of 1/|K|: truncation error below 1/12! = 2e-9
 _BISECTIONS = 45
 _NUMBERS_AT_ONCE = 4_000_000
 
@@ -79,7 +83,7 @@ def trajectories(
         parameters: the pair; exchange is allowed.
         times: rising, not negative, in the inverse unit of the rates.
         runs: how many, at least 1.
-        rng: source of the jumps; the same state gives the same runs.
+        rng: source of the jumps, drawn from once a run; the same state gives the same runs.
 
     Raises:
         ValueError: on times that fall or are negative, or on no runs.
@@ -87,39 +91,60 @@ def trajectories(
     wanted = rising_times(times)
     count = whole(runs, "runs", least=1)
     system = generator(parameters)
-    batch = max(1, min(count, _NUMBERS_AT_ONCE // ((_DEGREE + 1) * system.size)))
-    walk = _Walk(system, wanted, rng)
-    parts = [walk.follow(min(batch, count - first)) for first in range(0, count, batch)]
-    table = np.concatenate(parts)
+    seeds = rng.integers(0, 2**63, count)
+    walk, follow = _Walk(system, wanted), _compiled(system, wanted)
+    if follow is not None:
+        table = np.stack([walk.read(*follow(np.random.default_rng(seed))) for seed in seeds])
+    else:
+        batch = max(1, _NUMBERS_AT_ONCE // ((_DEGREE + 1) * system.size))
+        table = np.concatenate(
+            [walk.follow(seeds[first : first + batch]) for first in range(0, count, batch)]
+        )
     fidelity, x, y, mean_y, square_y, photons = np.moveaxis(table, 2, 0).copy()
     return Trajectories(
         parameters, wanted, fidelity, x, y, mean_y, square_y, photons.astype(np.int64)
     )
 
 
+def _compiled(
+    system: Generator, times: Array
+) -> Callable[[np.random.Generator], tuple[Matrix, NDArray[np.int64]]] | None:
+    """The compiled run, where numba is installed; numba is loaded here and not before."""
+    try:
+        from .trajectories_kernel import CompiledRuns
+    except ImportError:
+        return None
+    return CompiledRuns(system, times).follow
+
+
 class _Walk:
     """Runs side by side, each with its own clock, advancing by its own step."""
 
-    def __init__(self, system: Generator, times: Array, rng: np.random.Generator) -> None:
+    def __init__(self, system: Generator, times: Array) -> None:
         self._system = system
         self._times = times
-        self._rng = rng
-        ellipse = spectral_ellipse(system)
-        fastest = 0.5 * float(np.max(system.decay))
-        self._step = _STEP / math.hypot(0.5 * ellipse.imaginary, fastest)
         rows, columns, values = system.observables
         shape = (system.size, system.size)
         self._observables = [sp.csr_matrix((row, (rows, columns)), shape=shape) for row in values]
 
-    def follow(self, runs: int) -> Array:
+    def read(self, states: Matrix, photons: NDArray[np.int64]) -> Array:
+        """Rows (times, 6) of one run from its states (states, times) and photons (times,)."""
+        return np.column_stack((self._look(states), photons))
+
+    def follow(self, seeds: NDArray[np.int64]) -> Array:
         """Rows (runs, times, 6): fidelity, four spin expectations, photons."""
+        runs = seeds.size
+        sources = [np.random.default_rng(seed) for seed in seeds]
+        ellipse = spectral_ellipse(self._system)
+        fastest = 0.5 * float(np.max(self._system.decay))
+        longest = _STEP / math.hypot(0.5 * ellipse.imaginary, fastest)
         start = self._system.all_down().astype(self._system.drift.dtype)
         phi: Matrix = np.repeat(start[:, None], runs, axis=1)
         table = np.zeros((runs, self._times.size, 6))
         index = np.arange(runs)
         clock, photons = np.zeros(runs), np.zeros(runs)
         upcoming = np.zeros(runs, dtype=np.int64)
-        threshold = 1.0 - self._rng.random(runs)
+        threshold = np.array([1.0 - source.random() for source in sources])
         while True:
             while (due := np.flatnonzero(clock >= self._times[upcoming])).size:
                 table[index[due], upcoming[due], :5] = self._look(phi[:, due])
@@ -133,7 +158,7 @@ class _Walk:
             if index.size == 0:
                 return table
             remaining = self._times[upcoming] - clock
-            length = np.minimum(self._step, remaining)
+            length = np.minimum(longest, remaining)
             terms = self._taylor(phi)
             phi = np.einsum("kin,kn->in", terms, _powers(length, _DEGREE))
             jumps = np.sum(np.abs(phi) ** 2, axis=0) <= threshold
@@ -145,7 +170,7 @@ class _Walk:
                 moment = np.einsum("kin,kn->in", terms[:, :, hit], _powers(early, _DEGREE))
                 phi[:, hit] = self._jump(moment)
                 photons[hit] += 1
-                threshold[hit] = 1.0 - self._rng.random(hit.size)
+                threshold[hit] = [1.0 - sources[run].random() for run in index[hit]]
 
     def _taylor(self, phi: Matrix) -> Matrix:
         """K^k phi / k!, k = 0 … degree."""

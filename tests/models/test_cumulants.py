@@ -223,6 +223,7 @@ class TestCompiled:
 
     def test_one_trajectory(self, without_numba):
         """Order 8 compiled and LSODA on floats give the same moments."""
+        pytest.importorskip("numba")
         p, times = DecayingEnsembles(20, 40.0, 9.0, 0.2), [0.0, 0.01, 0.2, 1.0]
         compiled = cumulant_trajectory(p, times, rtol=1e-11)
         without_numba()

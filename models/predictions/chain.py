@@ -38,7 +38,8 @@ def compute(values: Mapping[str, Any]) -> dict[str, Predicted]:
     if not limit and chain.dimension > _LARGEST_CELL:
         raise ValueError(
             f"Argument `S` must be at most {0.5 * (_LARGEST_CELL - 1):g} at a finite drive for "
-            f"an answer in a second, but is {chain.spin:g}; Omega=inf takes more, up to {_LARGEST_SPIN}."
+            f"an answer in a second, but is {chain.spin:g}; Omega=inf takes any up to "
+            f"{_LARGEST_SPIN}."
         )
     if chain.spin > _LARGEST_SPIN:
         raise ValueError(

@@ -79,9 +79,9 @@ def steady(spin: float = LARGE_SPIN, strengths: np.ndarray = STRENGTHS) -> dict:
     return {"strengths": strengths, "exact": np.array(exact), "cumulants": np.array(closed)}
 
 
-def data(spin: float = SPIN, runs: int = RUNS) -> dict:
+def data(spin: float = SPIN, runs: int = RUNS, strengths: np.ndarray = STRENGTHS) -> dict:
     """Both panels."""
-    return {"evolution": evolution(spin, runs), "steady": steady()}
+    return {"evolution": evolution(spin, runs), "steady": steady(strengths=strengths)}
 
 
 def main(folder: Path) -> Path:

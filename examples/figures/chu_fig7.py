@@ -156,6 +156,8 @@ def main(folder: Path) -> Path:
     left.set(xlabel=r"$\Omega/\chi$", ylabel=r"$\Gamma t_{\rm ss}$")
     left.set_xticks([], minor=True)
     left.set_xticks([1, 2, 3, 4], labels=["1", "2", "3", "4"])
+    left.set_yticks([], minor=True)
+    left.set_yticks([20, 50, 100, 200, 400], labels=["20", "50", "100", "200", "400"])
     left.set_title("from all atoms down to an infidelity of 0.001", fontsize=10)
     left.legend(frameon=False, fontsize=9)
     for length in LENGTHS:

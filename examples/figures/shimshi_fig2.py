@@ -68,7 +68,7 @@ def main(folder: Path) -> Path:
         axes.axvline(1.0, color="0.7", lw=0.7)
         axes.set_xlabel(r"$w/\gamma$")
         axes.legend(frameon=False, fontsize=9)
-    right.legend(frameon=False, fontsize=9, loc="upper center")
+    right.legend(frameon=True, framealpha=1.0, edgecolor="none", fontsize=9, loc="upper center")
     path = folder / "shimshi_fig2.png"
     figure.savefig(path, dpi=150)
     return path

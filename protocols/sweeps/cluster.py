@@ -1,15 +1,17 @@
 """Tasks on a Dask cluster, one of our own on this computer or any that already runs.
 
 Dask repeats a task whose worker died; it gives a task up only when that happened many times, and
-then the task has failed, not the sweep.
+then the task has failed, not the sweep. Workers of our own that died for good are replaced.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...instruments.errors import CavityLabError
@@ -17,13 +19,16 @@ from .outcome import TaskOutcome
 from .task import TaskOrder, perform
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future, LocalCluster
 
 DEATHS_ALLOWED = 10
 """How many workers may die of one task before it is given up (on a cluster of our own)."""
 
 CONNECT_WITHIN = 20.0
 """Longest wait for a scheduler, in s."""
+
+_LOOK_AFTER = 2.0
+"""Time without news after which the workers are counted, in s."""
 
 
 class MissingExtraError(CavityLabError, ImportError):
@@ -57,9 +62,55 @@ def require_dask() -> Any:
     return distributed
 
 
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """A client, and the cluster behind it where it is ours.
+
+    Attributes:
+        client: Client of the scheduler.
+        cluster: The cluster that was started for this sweep; None for a scheduler by address.
+        wanted: Number of its workers.
+    """
+
+    client: Client
+    cluster: LocalCluster | None
+    wanted: int
+
+    def outcomes(self, orders: Iterable[TaskOrder]) -> Iterator[TaskOutcome]:
+        """The outcome of every order, as they come in; what is not consumed is cancelled.
+
+        Raises:
+            SchedulerError: The scheduler was lost.
+        """
+        ended: queue.SimpleQueue[Future[TaskOutcome]] = queue.SimpleQueue()
+        numbers: dict[Future[TaskOutcome], int] = {}
+        try:
+            for order in orders:
+                key = f"{order.sweep_id}-{order.task}"
+                future = self.client.submit(perform, order, key=key, pure=False)
+                numbers[future] = order.task
+                future.add_done_callback(ended.put)
+            while numbers:
+                try:
+                    future = ended.get(timeout=_LOOK_AFTER)
+                except queue.Empty:
+                    self._replace_lost_workers()
+                    continue
+                outcome = _outcome(future, numbers[future])
+                del numbers[future]
+                yield outcome
+        finally:
+            self.client.cancel(list(numbers))
+
+    def _replace_lost_workers(self) -> None:
+        """A worker that dies while it starts is given up by Dask: ask for another."""
+        if self.cluster is not None and len(self.cluster.scheduler.workers) < self.wanted:
+            self.cluster.scale(self.wanted)
+
+
 @contextmanager
-def dask_client(scheduler: str | None, workers: int | None, tasks: int) -> Iterator[Client]:
-    """A client of the scheduler at an address, or of a cluster of processes that ends with it.
+def workforce(scheduler: str | None, workers: int | None, tasks: int) -> Iterator[Workforce]:
+    """The workers of the scheduler at an address, or processes that end with the sweep.
 
     Args:
         scheduler: Address of a scheduler, e.g. ``tcp://node1:8786``; None starts workers here.
@@ -71,59 +122,45 @@ def dask_client(scheduler: str | None, workers: int | None, tasks: int) -> Itera
         SchedulerError: Nobody answers at the address.
     """
     distributed = require_dask()
-    import dask
-
+    wanted = max(1, min(workers or usable_cores(), tasks))
     with ExitStack() as stack:
-        if scheduler is None:
-            # Workers must be able to have processes of their own, which daemons may not.
-            settings = {
-                "distributed.worker.daemon": False,
-                "distributed.scheduler.allowed-failures": DEATHS_ALLOWED,
-            }
-            stack.enter_context(dask.config.set(settings))
-            address: Any = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=max(1, min(workers or usable_cores(), tasks)),
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-        else:
-            address = scheduler
+        cluster = stack.enter_context(_own_cluster(wanted)) if scheduler is None else None
         try:
-            client: Client = distributed.Client(
-                address, timeout=CONNECT_WITHIN, set_as_default=False
+            client = distributed.Client(
+                cluster or scheduler, timeout=CONNECT_WITHIN, set_as_default=False
             )
         except (OSError, ValueError) as error:
             raise SchedulerError(f"no Dask scheduler answers at {scheduler}: {error}") from error
-        yield stack.enter_context(client)
+        yield Workforce(stack.enter_context(client), cluster, wanted)
 
 
-def outcomes(client: Client, orders: Iterable[TaskOrder]) -> Iterator[TaskOutcome]:
-    """The outcome of every order, as they come in; what is not consumed is cancelled.
+@contextmanager
+def _own_cluster(workers: int) -> Iterator[LocalCluster]:
+    """So many worker processes of one thread each, on this computer only."""
+    import dask
 
-    Raises:
-        SchedulerError: The scheduler was lost.
-    """
     distributed = require_dask()
-    numbers = {
-        client.submit(perform, order, key=f"{order.sweep_id}-{order.task}", pure=False): order.task
-        for order in orders
+    settings = {
+        # Workers must be able to have processes of their own, which daemons may not.
+        "distributed.worker.daemon": False,
+        "distributed.scheduler.allowed-failures": DEATHS_ALLOWED,
     }
-    waiting = distributed.as_completed(list(numbers), loop=client.loop)
-    try:
-        for future in waiting:
-            yield _outcome(future, numbers.pop(future))
-            future.release()
-    finally:
-        client.cancel(list(numbers))  # type: ignore[no-untyped-call]
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        yield cluster
 
 
-def _outcome(future: Any, task: int) -> TaskOutcome:
-    if future.status == "cancelled":
+def _outcome(future: Future[TaskOutcome], task: int) -> TaskOutcome:
+    if future.status in ("cancelled", "lost"):
         raise SchedulerError("the Dask scheduler was lost; continue the sweep when it is back")
     error = future.exception()
     if error is None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from ...instruments.errors import CavityLabError
 from ..recording import Run, RunExistsError, find_runs
 from .catalogue import Catalogue
-from .cluster import dask_client, outcomes, require_dask
+from .cluster import require_dask, workforce
 from .outcome import RUNS, TaskOutcome, begin_marks
 from .plan import SweepPlan, SweepSettingsError, settings_text
 from .results import results_of
@@ -217,11 +217,11 @@ class Sweep:
     ) -> None:
         before, failed = len(self.plan) - len(orders), 0
         by_number = {order.task: order for order in orders}
-        with dask_client(scheduler, workers, len(orders)) as client:
+        with workforce(scheduler, workers, len(orders)) as crew:
             begun = time.monotonic()
             _tell(tell, SweepProgress(before, 0, len(self.plan), 0.0, None))
             try:
-                for ended, outcome in enumerate(outcomes(client, orders), start=1):
+                for ended, outcome in enumerate(crew.outcomes(orders), start=1):
                     self._catalogue.note(outcome)
                     failed += outcome.state == "failed"
                     elapsed = time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Sweeps on real Dask clusters: killed workers, killed and interrupted clients, other schedulers."""
+"""Sweeps on real Dask clusters: killed workers, ended clients, other schedulers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import xarray as xr
 
 from cavitylab.protocols.sweeps import Sweep, SweepProgress, run_sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # a busy computer only takes longer
 
 SEEDS = range(2)
 CHANGES = ("duration", "laboratory_duration", "run_path")

@@ -88,6 +88,35 @@ def verify_run(name: str, data: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE if report.ok else ExitCode.FAILED
 
 
+def export_from_run(
+    name: str, data: Path, target: Path, *, stream: str, compact: bool, as_json: bool
+) -> ExitCode:
+    """Write a run in another format; the ending of `target` says which."""
+    from ..protocols.recording import RunCatalogue, compact_run, export_run
+
+    run = RunCatalogue(data).open(name)
+    path = compact_run(run, target) if compact else export_run(run, target, stream=stream)
+    document = {"run": str(run.path), "to": str(path), "shots": run.shots}
+    print(jsonlib.dumps(document) if as_json else f"{run.shots} shots of {run.path} in {path}")
+    return ExitCode.DONE
+
+
+def annotate(
+    name: str, data: Path, *, note: str | None, tags: list[str], as_json: bool
+) -> ExitCode:
+    """Add a note or tags to a run that has ended."""
+    from ..protocols.recording import RunCatalogue, annotate_run
+
+    run = RunCatalogue(data).open(name)
+    annotate_run(run.path, note=note, tags=tags)
+    all_tags = list(run.attrs["cavitylab"].get("tags") or ())
+    if as_json:
+        print(jsonlib.dumps({"run": str(run.path), "tags": all_tags, "note": note}))
+    else:
+        print(f"{run.path}: tags {' '.join(all_tags) or 'none'}" + (", note added" if note else ""))
+    return ExitCode.DONE
+
+
 def _result_lines(result: Any) -> list[str]:
     """The stored answer, a line a quantity."""
     if not result or not result.get("estimate"):

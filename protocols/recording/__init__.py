@@ -6,6 +6,7 @@ that leaves every reader a consistent prefix (`publisher`), and opening a run wh
 finishes the job (`finalise`).
 """
 
+from .annotation import annotate_run
 from .catalogue import RunCatalogue, RunSummary, find_runs, list_runs
 from .errors import (
     DamagedRunError,
@@ -20,16 +21,18 @@ from .errors import (
     StorageError,
     WriterClosedError,
 )
+from .export import compact_run, export_run
 from .finalise import Recovery
 from .provenance import git_state
 from .row_queue import Ticket
 from .run import Run
-from .schema import MISSING, Field, Stream
+from .schema import MISSING, Axis, Field, Stream
 from .verification import Verification
 from .writer import RunWriter
 
 __all__ = [
     "MISSING",
+    "Axis",
     "DamagedRunError",
     "DiskFullError",
     "Field",
@@ -50,6 +53,9 @@ __all__ = [
     "Ticket",
     "Verification",
     "WriterClosedError",
+    "annotate_run",
+    "compact_run",
+    "export_run",
     "find_runs",
     "git_state",
     "list_runs",

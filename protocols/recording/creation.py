@@ -35,7 +35,7 @@ from .layout import (
 )
 from .publish_thread import free_space
 from .publisher import Publisher
-from .schema import ArraySpec, Stream, complete_schema
+from .schema import ArraySpec, Axis, Stream, check_axes, complete_schema
 
 _ROOT_ENTRIES = ("protocol", "parameters", "seeds", "tags", "operator", "scan")
 PROVENANCE = "provenance_json"
@@ -60,9 +60,11 @@ def create_run(
     provenance: Mapping[str, Any],
     run_id: str,
     started: datetime,
+    axes: Sequence[Axis] = (),
 ) -> CreatedRun:
     """Make the run's directory and everything in it, durably. Raises RecordingError kinds."""
     schema = complete_schema(streams)
+    check_axes(axes, schema)
     origins = _origins(provenance, run_id, started)
     blob = strict_json.canonical(origins, "provenance")
     paths = RunPaths(run_directory(root.absolute(), title, run_id, started))
@@ -78,9 +80,11 @@ def create_run(
     try:
         journal = Journal.create(paths.journal, run_id, schema)
         files.sync_directory(paths.root)
-        document = _first_document(title, schema, origins, blob)
+        document = _first_document(title, schema, origins, blob, axes)
         publisher = Publisher(paths, journal.frames_after, schema, document, files)
         publisher.write_constant(PROVENANCE, np.frombuffer(blob, np.uint8))
+        for axis in axes:
+            publisher.write_constant(axis.name, axis.values)
         publisher.create_array_files()
         publisher.publish("running")
     except OSError as error:
@@ -152,9 +156,14 @@ def _origins(provenance: Mapping[str, Any], run_id: str, started: datetime) -> d
 
 
 def _first_document(
-    title: str, schema: dict[str, Stream], origins: dict[str, Any], blob: bytes
+    title: str,
+    schema: dict[str, Stream],
+    origins: dict[str, Any],
+    blob: bytes,
+    axes: Sequence[Axis],
 ) -> dict[str, Any]:
     specs = [spec for stream in schema.values() for spec in stream.arrays()]
+    specs += [axis.array() for axis in axes]
     specs.append(
         ArraySpec(
             PROVENANCE,
@@ -178,7 +187,7 @@ def _first_document(
     attributes = {
         "Conventions": "CF-1.11",
         "title": title,
-        "coordinates": coordinate_names(schema),
+        "coordinates": " ".join([*coordinate_names(schema), *(axis.name for axis in axes)]),
         "cavitylab": summary,
         "cavitylab_commit": {
             "state": "creating",
@@ -192,9 +201,9 @@ def _first_document(
     return {"attributes": attributes, "consolidated_metadata": {"metadata": metadata}}
 
 
-def coordinate_names(schema: dict[str, Stream]) -> str:
-    """Arrays that xarray is to show as coordinates."""
-    return " ".join(f.name for s in schema.values() for f in s.fields if f.coordinate)
+def coordinate_names(schema: dict[str, Stream]) -> list[str]:
+    """Fields that xarray is to show as coordinates."""
+    return [f.name for s in schema.values() for f in s.fields if f.coordinate]
 
 
 def _digest(value: Any) -> str:

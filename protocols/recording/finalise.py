@@ -10,10 +10,12 @@ import contextlib
 import logging
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .errors import DamagedRunError, RunLockedError, storage_error
 from .journal import Journal
+from .journal_log import check_log
 from .layout import (
     FINAL_STATES,
     DurableFiles,
@@ -40,23 +42,31 @@ class Recovery:
     repaired: tuple[str, ...] = field(default=())
 
 
-def finalise(paths: RunPaths, journal: Journal, schema: dict[str, Stream], state: str) -> list[str]:
+def finalise(
+    paths: RunPaths,
+    journal: Journal,
+    schema: dict[str, Stream],
+    state: str,
+    *,
+    loss: str | None = None,
+) -> list[str]:
     """Publish what the journal holds with the final `state`, verify, remove the journal.
 
-    Closes `journal`. Returns what is wrong with the store; unless that is nothing, the journal
-    is kept beside it as `journal.damaged.sqlite`. Raises OSError, sqlite3.Error when the disk
-    refuses.
+    `loss` says what is known to be missing from the journal. Closes `journal`. Returns what is
+    wrong with the store; unless that is nothing, the journal is kept beside it as
+    `journal.damaged.sqlite`. Raises OSError, sqlite3.Error when the disk refuses.
     """
     damage = journal.damage()
-    if damage is None:
-        Publisher.open(paths, journal.frames_after, schema).publish_all(state)
-    else:
-        publisher = Publisher.open(paths, journal.salvage_after, schema)
+    source = journal.frames_after if damage is None else journal.salvage_after
+    publisher = Publisher.open(paths, source, schema)
+    if damage is not None:
         publisher.note_gap(None, 0, None, f"journal file damaged: {damage}")
-        publisher.publish_all(state)
+    if loss is not None:
+        publisher.note_gap(None, 0, None, f"{loss}: rows acknowledged last may be lost")
+    publisher.publish_all(state)
     problems = check_store(paths)
     journal.close()
-    _remove_journal(paths, keep=damage is not None or bool(problems))
+    _remove_journal(paths, keep=bool(damage or loss or problems))
     return problems
 
 
@@ -81,15 +91,17 @@ def _recover_if_needed(paths: RunPaths) -> Recovery:
     if is_finished(paths):
         return Recovery()
     try:
-        return recover_locked(paths)
+        with publishing_alone(paths):
+            return recover_alone(paths)
     except (OSError, sqlite3.Error) as error:
         raise storage_error(error, "recovering a run", paths.root) from error
 
 
-def recover_locked(paths: RunPaths) -> Recovery:
-    """The same, for somebody who holds the writer's lock and knows that there is work to do.
+@contextlib.contextmanager
+def publishing_alone(paths: RunPaths) -> Iterator[None]:
+    """Hold the publishers' lock of a run whose writer's lock one holds.
 
-    Raises OSError, sqlite3.Error when the disk refuses.
+    Raises RunLockedError when a dead writer's publisher process does not go away.
     """
     with publisher_lock(paths, _PUBLISHER_PATIENCE) as free:
         if not free:
@@ -97,30 +109,37 @@ def recover_locked(paths: RunPaths) -> Recovery:
                 f"the publisher process of the dead run {paths.root} still lives and holds "
                 f"{paths.publisher_lock.name}; end it, then open the run again"
             )
-        return _recover(paths)
+        yield
 
 
-def _recover(paths: RunPaths) -> Recovery:
+def recover_alone(paths: RunPaths) -> Recovery:
+    """The same, for somebody who holds both locks and knows that there is work to do.
+
+    Raises OSError, sqlite3.Error when the disk refuses.
+    """
     before = read_commit(paths)["attributes"]["cavitylab_commit"]
     swept = DurableFiles(paths.staging).clear_staging()
     paths.staging.mkdir(exist_ok=True)
     paths.recovering.touch()
     problems: list[str] = []
+    done: list[str] = []
     if not paths.journal.exists():
         _recover_without_journal(paths, "the journal was missing")
     else:
+        log = check_log(paths.journal)
+        done = [text for text in (log.repaired, log.doubt) if text is not None]
         try:
             with contextlib.closing(Journal.open(paths.journal, read_only=False)) as journal:
                 schema, end = journal.schema(), journal.end_state
                 # A run that ended before (killed while being resumed) has ended that way.
                 last = str(before["state"]) if before["state"] in FINAL_STATES else "interrupted"
-                problems = finalise(paths, journal, schema, end or last)
+                problems = finalise(paths, journal, schema, end or last, loss=log.loss)
         except DamagedRunError as error:
             _recover_without_journal(paths, str(error))
             _remove_journal(paths, keep=True)
     if problems:
         _log.error("%s is damaged: %s", paths.root, "; ".join(problems))
-    return Recovery(repaired=tuple(_changes(paths, before, swept)))
+    return Recovery(repaired=(*_changes(paths, before, swept), *done))
 
 
 def _changes(paths: RunPaths, before: dict[str, object], swept: list[str]) -> list[str]:

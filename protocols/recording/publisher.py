@@ -8,6 +8,7 @@ are, is replaced. Later publishes replace a chunk only by one with the same comm
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from .encoding import ChunkEncoder, GrowingArray, Metadata, chunk_key, root_meta
 from .errors import DamagedRunError
 from .frames import Columns, Frame, decode, missing_rows
 from .layout import DurableFiles, RunPaths, read_commit
-from .schema import MISSING, Stream
+from .schema import EVENT, MISSING, TAG, Stream
 
 BATCH_BYTES = 64 << 20
 """Most payload bytes taken from the journal for one publish: bounds the memory."""
@@ -179,12 +180,25 @@ class Publisher:
             if not one.is_text:
                 self._arrays[one.name].append(column)
                 continue
+            if stream.name == EVENT.name:
+                self._note_tags(column)
             texts = [text.encode() for text in column]
             data = self._arrays[stream.text_bytes(one)]
             ends = data.length + np.cumsum([len(text) for text in texts], dtype=np.int64)
             data.append(np.frombuffer(b"".join(texts), np.uint8))
             self._arrays[stream.text_ends].append(ends)
         self.rows[stream.name] += count
+
+    def _note_tags(self, texts: list[str]) -> None:
+        """Events that tag the run: their words go to the root attributes with the event."""
+        about = self._attributes["cavitylab"]
+        for text in texts:
+            if f'"kind":"{TAG}"' not in text:
+                continue
+            event = json.loads(text)
+            if event.get("kind") == TAG and isinstance(event.get("tag"), str):
+                tags = list(about.get("tags") or ())
+                about["tags"] = tags if event["tag"] in tags else [*tags, event["tag"]]
 
     # --- disk -----------------------------------------------------------------------------
 

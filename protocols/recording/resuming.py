@@ -6,8 +6,9 @@ step the run still ends as it did before, after it the run is live again.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from .creation import CreatedRun, coordinate_names, refuse_network
 from .encoding import Metadata, array_metadata
 from .errors import RunLockedError, SchemaError, storage_error
-from .finalise import is_finished, recover_locked
+from .finalise import is_finished, publishing_alone, recover_alone
 from .journal import Journal
 from .layout import DurableFiles, RunPaths, read_commit, writer_lock
 from .publisher import Publisher
@@ -25,8 +26,14 @@ from .schema import EVENT, Stream, complete_schema
 _LOCK_PATIENCE = 0.5
 
 
-def resume_run(path: str | Path, streams: Iterable[Stream]) -> tuple[CreatedRun, str]:
-    """Make an ended or dead run live again; what its writer needs, and how it had ended.
+@contextlib.contextmanager
+def reopened(
+    path: str | Path, streams: Iterable[Stream] = (), *, live: bool = True
+) -> Iterator[tuple[CreatedRun, str]]:
+    """A run that has ended or died, with a new journal; and how it had ended.
+
+    With `live` its state becomes "running". Inside the block nobody else publishes; behind it
+    the writer's lock stays held, unless the block failed.
 
     Raises RunLockedError for a live run, SchemaError when `streams` differ from the stored
     ones, and what `Run.open` raises.
@@ -36,12 +43,13 @@ def resume_run(path: str | Path, streams: Iterable[Stream]) -> tuple[CreatedRun,
     refuse_network(paths)
     lock = _locked(paths)
     try:
-        if not is_finished(paths):
-            recover_locked(paths)
-        return _continue(paths, lock, list(streams))
+        with publishing_alone(paths):
+            if not is_finished(paths):
+                recover_alone(paths)
+            yield _continued(paths, lock, list(streams), live)
     except (OSError, sqlite3.Error) as error:
         lock.release()
-        raise storage_error(error, "resuming a run", paths.root) from error
+        raise storage_error(error, "going on with a run", paths.root) from error
     except BaseException:
         lock.release()
         raise
@@ -61,7 +69,9 @@ def _locked(paths: RunPaths) -> FileLock:
     return lock
 
 
-def _continue(paths: RunPaths, lock: FileLock, streams: list[Stream]) -> tuple[CreatedRun, str]:
+def _continued(
+    paths: RunPaths, lock: FileLock, streams: list[Stream], live: bool
+) -> tuple[CreatedRun, str]:
     document = read_commit(paths)
     ended = str(document["attributes"]["cavitylab_commit"]["state"])
     schema, new = _merged(document["attributes"]["cavitylab"], streams, paths)
@@ -74,7 +84,8 @@ def _continue(paths: RunPaths, lock: FileLock, streams: list[Stream]) -> tuple[C
         files.sync_directory(paths.root)
         publisher = Publisher(paths, journal.frames_after, schema, document, files)
         publisher.create_array_files(added)
-        publisher.publish("running")
+        if live:
+            publisher.publish("running")
     except BaseException:
         journal.close()
         raise
@@ -105,6 +116,8 @@ def _declare(document: Metadata, schema: dict[str, Stream], new: list[Stream]) -
     """Put new streams' arrays into the root metadata; their names."""
     metadata = array_metadata(spec for stream in new for spec in stream.arrays())
     document["consolidated_metadata"]["metadata"].update(metadata)
-    document["attributes"]["coordinates"] = coordinate_names(schema)
+    known = document["attributes"]["coordinates"].split()
+    added = [name for name in coordinate_names(schema) if name not in known]
+    document["attributes"]["coordinates"] = " ".join(known + added)
     _about(document)["streams"] = [stream.to_json() for stream in schema.values()]
     return list(metadata)

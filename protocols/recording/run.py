@@ -19,6 +19,7 @@ import zarr
 from .errors import RecordingError, SchemaError
 from .finalise import Recovery, recover
 from .frames import Columns, Frame, decode
+from .grid import to_grid
 from .journal import Journal
 from .layout import FINAL_STATES, RunPaths, read_commit, try_writer_lock
 from .schema import EVENT, Stream
@@ -170,6 +171,21 @@ class Run:
                 time.sleep(poll)
             else:
                 self._recovery = recover(self._paths)
+
+    def to_grid(self) -> xr.Dataset:
+        """The records of a grid scan over its axes; see `grid.to_grid`. Reads all of them."""
+        return to_grid(self.records, self.attrs["cavitylab"].get("scan"))
+
+    def names_along(self) -> dict[str, list[str]]:
+        """Names along the second dimension of each field that has them, such as detectors."""
+        arrays = read_commit(self._paths)["consolidated_metadata"]["metadata"]
+        found: dict[str, list[str]] = {}
+        for name, metadata in arrays.items():
+            second = metadata["dimension_names"][1:2]
+            names = metadata["attributes"].get(f"{second[0]}_names") if second else None
+            if names is not None:
+                found[name] = [str(one) for one in names]
+        return found
 
     def verify(self) -> Verification:
         """Read everything and compare; opening has already repaired what can be."""

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import SchemaError
 from .strict_json import strict
 
 TEXT = "text"
+TAG = "tag"
+"""Kind of an event whose `tag` belongs to the run as a whole."""
 MISSING = 255
 """Status of a row whose record was lost or damaged."""
 
@@ -144,6 +146,33 @@ class ArraySpec:
     attributes: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """Fixed values along a dimension behind the leading one, such as the times of samples.
+
+    `name` becomes a coordinate of `dim`; `values` has one number for each place along it.
+    """
+
+    name: str
+    dim: str
+    values: NDArray[Any]
+    unit: str | None = None
+    long_name: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "axis")
+        values = np.asarray(self.values)
+        object.__setattr__(self, "values", values.astype(_storage_type(self.name, values.dtype)))
+        if values.ndim != 1 or not values.size:
+            raise SchemaError(f"axis {self.name!r} needs a list of numbers, got {values.shape}")
+
+    def array(self) -> ArraySpec:
+        attributes: dict[str, Any] = {"units": self.unit, "long_name": self.long_name}
+        attributes = {key: value for key, value in attributes.items() if value is not None}
+        kind, length = self.values.dtype, len(self.values)
+        return ArraySpec(self.name, "axis", (self.dim,), kind, (), length, 0, attributes)
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An append-only table: a name and its fields, in storage order."""
@@ -250,6 +279,25 @@ def complete_schema(streams: Iterable[Stream]) -> dict[str, Stream]:
                 if extents.setdefault(dim, extent) != extent or dim in schema:
                     raise SchemaError(f"dimension {dim!r} is declared with two different lengths")
     return schema
+
+
+def check_axes(axes: Iterable[Axis], schema: Mapping[str, Stream]) -> None:
+    """Raises SchemaError when an axis fits no dimension, or its name is taken."""
+    taken = {spec.name for stream in schema.values() for spec in stream.arrays()}
+    taken |= {"provenance_json"}
+    lengths = {
+        dim: _length(extent)
+        for stream in schema.values()
+        for one in stream.fields
+        for dim, extent in one.dims.items()
+    }
+    for axis in axes:
+        if lengths.get(axis.dim) != len(axis.values) or axis.name in taken:
+            raise SchemaError(
+                f"axis {axis.name!r} has {len(axis.values)} values along {axis.dim!r}; the "
+                f"dimensions are {lengths}, and the names {sorted(taken)} are taken"
+            )
+        taken.add(axis.name)
 
 
 def _length(extent: int | Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +21,9 @@ from .frames import Rows, encode
 from .journal_thread import DurableCallback, JournalThread
 from .layout import read_commit
 from .publish_thread import PublishThread
-from .resuming import resume_run
+from .resuming import reopened
 from .row_queue import Ticket
-from .schema import EVENT, Stream
+from .schema import EVENT, TAG, Axis, Stream
 
 EndState = Literal["complete", "stopped", "failed"]
 PublisherPlace = Literal["auto", "process", "thread"]
@@ -59,6 +59,7 @@ class RunWriter:
         run_id: str | None = None,
         started: datetime | None = None,
         publisher: PublisherPlace = "auto",
+        axes: Sequence[Axis] = (),
     ) -> Self:
         """A new run in `<root>/<date>/<time>_<title>_<run_id>/`, readable at once.
 
@@ -68,13 +69,14 @@ class RunWriter:
         time, default now) names the directory. Rows are moved to the store by a child process
         (`publisher="process"`, for fast runs), by a thread of this process ("thread", for slow
         ones), or by a thread that hands over to a child once the run turns out to be fast.
+        `axes` are the fixed coordinates of traces, such as their sample times.
 
         Raises RunExistsError, ReadOnlyFolderError, DiskFullError, SchemaError; a directory
         that was begun then holds no run.
         """
         started = (started or datetime.now()).astimezone()
         run_id = run_id or uuid.uuid4().hex[:8]
-        made = create_run(Path(root), title, list(streams), provenance or {}, run_id, started)
+        made = create_run(Path(root), title, list(streams), provenance or {}, run_id, started, axes)
         return cls._started(made, run_id, publisher)
 
     @classmethod
@@ -94,7 +96,8 @@ class RunWriter:
         Raises RunLockedError while somebody writes the run, SchemaError when a stream differs,
         and what `Run.open` raises.
         """
-        made, ended = resume_run(path, streams)
+        with reopened(path, streams) as (made, ended):
+            pass  # from here on the writer publishes
         about = read_commit(made.paths)["attributes"]["cavitylab"]
         writer = cls._started(made, str(about["run_id"]), publisher)
         writer.annotate(
@@ -170,10 +173,18 @@ class RunWriter:
         return self.append(stream, {name: [value] for name, value in values.items()})
 
     def annotate(self, **content: Any) -> Ticket:
-        """Append an event: any strict JSON content, `time` (ns since 1970) added if missing."""
+        """Append an event (a note, a guard, an estimate): any strict JSON content.
+
+        `time` (ns since 1970) and `kind` ("note") are added if missing.
+        """
         content.setdefault("time", time.time_ns())
         content.setdefault("kind", "note")
         return self.append(EVENT.name, {"json": [strict_json.dumps(content, "event")]})
+
+    def tag(self, *names: str) -> None:
+        """Mark the run with words to find it by; they appear in the root attributes."""
+        for name in names:
+            self.annotate(kind=TAG, tag=name)
 
     def flush(self, *, publish: bool = False, timeout: float | None = None) -> None:
         """Wait until everything appended is acknowledged; with `publish`, also in the store.

@@ -12,6 +12,7 @@ from .roles.base import Role
 
 ROLES: tuple[type[Role], ...] = (Aom, Detector, GradientCoil, Laser, Timing)
 DRIVERS: tuple[str, ...] = (
+    "delta_sm15k.DeltaSM15K",
     "keysight_53220a.Keysight53220A",
     "kepco_bop.KepcoBOP",
     "keysight_33600a.Keysight33600A",

@@ -20,6 +20,7 @@ from ..clock import Clock, RealClock, VirtualClock
 from ..errors import StationFileError
 from .apparatus import build_apparatus
 from .devices.base import SimulatedDevice
+from .devices.delta_sm15k import DeltaSM15K
 from .devices.kepco_bop import KepcoBOP
 from .devices.keysight_33600a import Keysight33600A
 from .devices.keysight_53220a import Keysight53220A
@@ -31,12 +32,14 @@ from .laboratory import Laboratory
 from .laboratory_file import LaboratoryFile, load_laboratory
 
 DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
+    "delta_sm15k": DeltaSM15K,
     "kepco_bop": KepcoBOP,
     "keysight_33600a": Keysight33600A,
     "keysight_53220a": Keysight53220A,
     "moglabs_xrf": MOGLabsXRF,
     "srs_dg645": SRSDG645,
     "toptica_dlcpro": TopticaDLCpro,
+    "DeltaSM15K": DeltaSM15K,
     "KepcoBOP": KepcoBOP,
     "Keysight33600A": Keysight33600A,
     "Keysight53220A": Keysight53220A,

@@ -1,4 +1,4 @@
-"""The current in a coil behind a four-quadrant supply, in closed form.
+"""The current in a coil behind a supply, in closed form.
 
 The coil is a first-order load, dI/dt = (V - R I)/L. In current mode the supply's
 loop asks for the voltage that brings the current to its set value with the time
@@ -25,6 +25,8 @@ class Coil:
         target: Ampere in current mode, volt in voltage mode.
         mode: "current", "voltage", or "off" (no voltage, decay through the load).
         limit: Compliance voltage (current mode).
+        lowest: Lowest voltage the supply can give in current mode; None: `-limit` (four
+            quadrants).
     """
 
     resistance: float
@@ -35,6 +37,7 @@ class Coil:
     target: float = 0.0
     mode: str = "off"
     limit: float = 0.0
+    lowest: float | None = None
 
     def at(self, time: float) -> float:
         """The current at `time` (>= `since`), ampere."""
@@ -47,13 +50,14 @@ class Coil:
 
     def _regulated(self, elapsed: float, rate: float) -> float:
         sign = 1.0 if self.target >= self.current else -1.0
+        extreme = self.limit if sign > 0 else self._lowest()
         # the loop leaves the compliance limit where its wish equals the limit
-        release = self.target - (sign * self.limit - self.resistance * self.target) * (
+        release = self.target - (extreme - self.resistance * self.target) * (
             self.loop_time / self.inductance
         )
         start, spent = self.current, 0.0
         if sign * (release - self.current) > 0:
-            end = sign * self.limit / self.resistance
+            end = extreme / self.resistance
             if sign * (end - release) <= 0:
                 return end + (self.current - end) * math.exp(-rate * elapsed)
             spent = math.log((self.current - end) / (release - end)) / rate
@@ -78,4 +82,7 @@ class Coil:
         if self.mode != "current":
             return self.target if self.mode == "voltage" else 0.0
         pull = (self.target - self.at(time)) * self.inductance / self.loop_time
-        return max(-self.limit, min(self.limit, self.resistance * self.target + pull))
+        return max(self._lowest(), min(self.limit, self.resistance * self.target + pull))
+
+    def _lowest(self) -> float:
+        return -self.limit if self.lowest is None else self.lowest

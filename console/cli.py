@@ -23,7 +23,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-runs_app = typer.Typer(help="The data folder: list, show and verify runs.", no_args_is_help=True)
+runs_app = typer.Typer(
+    help="The data folder: list, show, verify, export and annotate runs.", no_args_is_help=True
+)
 station_app = typer.Typer(help="Stations: validate, connect, identify.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(station_app, name="station")
@@ -80,7 +82,10 @@ def demo(
 
 @app.command()
 def run(
-    protocol: Annotated[str, typer.Argument(help="Name of the protocol, e.g. ramsey_ellipse.")],
+    protocol: Annotated[
+        str | None,
+        typer.Argument(help="Name of the protocol, e.g. ramsey_ellipse; not with --resume."),
+    ] = None,
     station: Annotated[
         str | None, typer.Option(help="Station file, or the name of a shipped one.")
     ] = None,
@@ -91,33 +96,49 @@ def run(
         list[str] | None, typer.Option("--set", help="A setting of the protocol: key=value.")
     ] = None,
     data: Data = Path("data"),
-    seed: Seed = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="One number fixes the whole rehearsal; 1 if not given.", min=0),
+    ] = None,
     until: Annotated[str | None, typer.Option(help='Stop early, e.g. "std(phase) < 1e-3".')] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag the run (repeatable).")] = None,
+    note: Annotated[list[str] | None, typer.Option(help="Keep a remark (repeatable).")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this interrupted run; the rest it knows by itself."),
+    ] = None,
     trace: Trace = None,
     json: Json = False,
     figure: Figure = True,
 ) -> None:
     """Run a protocol: on hardware with --station, in rehearsal without it or with --rehearse.
 
+    With --resume an interrupted, stopped or failed run goes on where it stopped: no shot is lost and
+    none is taken twice.
+
     Exit codes: 0 done, 1 failed, 2 wrong usage or files, 3 stopped by the user, 4 **not
     everything could be made safe**.
 
-    Example: `cavitylab run ramsey_ellipse --set shots=500 --until "std(phase) < 2e-3"`
+    Examples: `cavitylab run ramsey_ellipse --set shots=500 --until "std(phase) < 2e-3"`,
+    `cavitylab run --resume data/2026-11-21/101500_ramsey-ellipse_1a2b3c`
     """
     from .execute import Order, execute, parse_settings
 
+    if (protocol is None) == (resume is None):
+        raise typer.BadParameter("give the name of a protocol, or --resume RUN", param_hint="run")
     with errors_told():
         order = Order(
-            protocol=protocol,
+            protocol=protocol or "",
             station=station,
             rehearse=rehearse,
             settings=parse_settings(set_ or []),
             data=data,
-            seed=seed,
+            seed=1 if seed is None and resume is None else seed,
             until=until,
             tags=tuple(tag or ()),
             trace=trace,
+            notes=tuple(note or ()),
+            resume=resume,
         )
         raise typer.Exit(execute(order, as_json=json, with_figure=figure))
 
@@ -323,6 +344,48 @@ def runs_verify(
 
     with errors_told():
         raise typer.Exit(verify_run(run, data, as_json=json))
+
+
+@runs_app.command("export")
+def runs_export(
+    run: Annotated[str, typer.Argument(help="Folder of the run, or its name or id in --data.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="What to write: .csv (a table), .npz (numpy), .nc (NetCDF), "
+            ".zarr (the run in a few large files)."
+        ),
+    ],
+    stream: Annotated[str, typer.Option(help="Table to write as CSV.")] = "shot",
+    data: Data = Path("data"),
+    json: Json = False,
+) -> None:
+    """Export a run to another format; nothing is overwritten.
+
+    Example: `cavitylab runs export 1a2b3c --to shots.csv`
+    """
+    from .runs import export_from_run
+
+    with errors_told():
+        raise typer.Exit(export_from_run(run, data, to, stream=stream, as_json=json))
+
+
+@runs_app.command("annotate")
+def runs_annotate(
+    run: Annotated[str, typer.Argument(help="Folder of the run, or its name or id in --data.")],
+    note: Annotated[str | None, typer.Option(help="Text to keep with the run.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Word to find the run by.")] = None,
+    data: Data = Path("data"),
+    json: Json = False,
+) -> None:
+    """Add a note or tags to a run that has ended; its rows stay as they are.
+
+    Example: `cavitylab runs annotate 1a2b3c --tag good --note "new fibre"`
+    """
+    from .runs import annotate
+
+    with errors_told():
+        raise typer.Exit(annotate(run, data, note=note, tags=tag or [], as_json=json))
 
 
 @station_app.command("check")

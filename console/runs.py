@@ -88,14 +88,12 @@ def verify_run(name: str, data: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE if report.ok else ExitCode.FAILED
 
 
-def export_from_run(
-    name: str, data: Path, target: Path, *, stream: str, compact: bool, as_json: bool
-) -> ExitCode:
+def export_from_run(name: str, data: Path, target: Path, *, stream: str, as_json: bool) -> ExitCode:
     """Write a run in another format; the ending of `target` says which."""
-    from ..protocols.recording import RunCatalogue, compact_run, export_run
+    from ..protocols.recording import RunCatalogue, export_run
 
     run = RunCatalogue(data).open(name)
-    path = compact_run(run, target) if compact else export_run(run, target, stream=stream)
+    path = export_run(run, target, stream=stream)
     document = {"run": str(run.path), "to": str(path), "shots": run.shots}
     print(jsonlib.dumps(document) if as_json else f"{run.shots} shots of {run.path} in {path}")
     return ExitCode.DONE

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
+from .encoding import root_metadata
 from .errors import RecordingError, RunExistsError, RunLockedError, SchemaError, storage_error
 from .layout import FINAL_STATES
 from .run import Run
@@ -31,18 +32,21 @@ def export_run(run: Run, target: str | Path, *, stream: str = "shot") -> Path:
 
     - `.csv`: the rows of one stream, a column a number; a shot's line ends with its set-points.
     - `.npz`: every stream's fields as `<stream>.<field>`, and `attributes` (JSON).
+    - `.zarr`: everything, in a few large files; see `compact_run`.
     - `.nc`: the records as NetCDF-4, attributes as JSON text; needs h5netcdf or netCDF4.
 
     Raises RunExistsError when `target` is there, SchemaError for another ending or stream,
     StorageError kinds.
     """
     path = Path(target)
+    if path.suffix.lower() == ".zarr":
+        return compact_run(run, path)
     writers: dict[str, Callable[[Run, Path, str], None]] = {
         ".csv": _write_csv, ".npz": _write_npz, ".nc": _write_netcdf,
     }  # fmt: skip
     write = writers.get(path.suffix.lower())
     if write is None:
-        raise SchemaError(f"{path} must end in one of {', '.join(writers)}")
+        raise SchemaError(f"{path} must end in one of {', '.join(writers)}, .zarr")
     _whole(path, lambda draft: write(run, draft, stream))
     return path
 
@@ -188,3 +192,5 @@ def _write_shards(run: Run, draft: Path) -> None:
         for first in range(0, old.shape[0], chunk * chunks):
             rows = slice(first, first + chunk * chunks)
             new[rows] = old[rows]
+    arrays = {n: json.loads((draft / n / "zarr.json").read_bytes()) for n in source.array_keys()}
+    (draft / "zarr.json").write_bytes(root_metadata(dict(source.attrs), arrays))

@@ -78,7 +78,8 @@ def main(folder: Path) -> Path:
     """Draw both panels into the folder; returns the picture's path."""
     found = data()
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
-    left, column = figure.subfigures(1, 2)
+    halves: Any = figure.subfigures(1, 2)
+    left, column = halves
     panel = left.subplots()
     strengths = found["strengths"]
     panel.loglog(strengths, found["perturbative"], color="0.4", lw=1.4, label="perturbative, F11")

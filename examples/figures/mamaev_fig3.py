@@ -88,7 +88,7 @@ def main(folder: Path) -> Path:
         if name == "relaxation":
             fixed = [squeezing_at_fixed_power(float(c)) for c in fine]
             axes.loglog(fine, fixed, color="0.6", lw=1.5, label=r"$\infty$, fixed power")
-        axes.set(xlabel=label, ylabel=r"least $\xi^2$", ylim=(4e-8, 1.5))
+        axes.set(xlabel=label, ylabel=r"least $\xi^2$", ylim=(5e-9, 1.5))
         axes.set_xlim(0.1, cooperativity[-1])
         axes.set_title(name, fontsize=10)
         axes.legend(frameon=False, fontsize=8, title="N", loc="lower left")

@@ -12,14 +12,14 @@ import queue
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from ...instruments.errors import CavityLabError
 from .outcome import TaskOutcome
 from .task import TaskOrder, perform
 
-if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+Future: TypeAlias = Any
+"""Dask's future of a `TaskOutcome`: most of its methods carry no types."""
 
 DEATHS_ALLOWED = 10
 """How many workers may die of one task before it is given up (on a cluster of our own)."""
@@ -72,8 +72,8 @@ class Workforce:
         wanted: Number of its workers.
     """
 
-    client: Client
-    cluster: LocalCluster | None
+    client: Any
+    cluster: Any
     wanted: int
 
     def outcomes(self, orders: Iterable[TaskOrder]) -> Iterator[TaskOutcome]:
@@ -82,8 +82,8 @@ class Workforce:
         Raises:
             SchedulerError: The scheduler was lost.
         """
-        ended: queue.SimpleQueue[Future[TaskOutcome]] = queue.SimpleQueue()
-        numbers: dict[Future[TaskOutcome], int] = {}
+        ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        numbers: dict[Future, int] = {}
         try:
             for order in orders:
                 key = f"{order.sweep_id}-{order.task}"
@@ -135,9 +135,9 @@ def workforce(scheduler: str | None, workers: int | None, tasks: int) -> Iterato
 
 
 @contextmanager
-def _own_cluster(workers: int) -> Iterator[LocalCluster]:
+def _own_cluster(workers: int) -> Iterator[Any]:
     """So many worker processes of one thread each, on this computer only."""
-    import dask
+    import dask.config
 
     distributed = require_dask()
     settings = {
@@ -159,7 +159,7 @@ def _own_cluster(workers: int) -> Iterator[LocalCluster]:
         yield cluster
 
 
-def _outcome(future: Future[TaskOutcome], task: int) -> TaskOutcome:
+def _outcome(future: Future, task: int) -> TaskOutcome:
     if future.status in ("cancelled", "lost"):
         raise SchedulerError("the Dask scheduler was lost; continue the sweep when it is back")
     error = future.exception()

@@ -113,8 +113,8 @@ def run(
 ) -> None:
     """Run a protocol: on hardware with --station, in rehearsal without it or with --rehearse.
 
-    With --resume an interrupted, stopped or failed run goes on where it stopped: no shot is lost and
-    none is taken twice.
+    With --resume an interrupted, stopped or failed run goes on where it stopped: no shot is lost
+    and none is taken twice.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or files, 3 stopped by the user, 4 **not
     everything could be made safe**.

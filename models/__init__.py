@@ -10,6 +10,7 @@ the Ramsey experiment with two ensembles needs; every system has modules of its 
   `many_ensembles_readout`, `distributed_sensing`, `chain`, `chain_order`, `chain_sampling`,
   `six_j`, `raman_couplings`
 - generalised two-mode squeezing: `two_mode_squeezing` and its neighbours of that name
+- one ensemble with collective and single-atom processes: `permutation_symmetric`
 - squeezed reservoir: `squeezed_reservoir`, `squeezed_reservoir_dynamics`,
   `squeezed_reservoir_chain`
 - collectively pumped superradiance: `pumped_superradiance` and its neighbours
@@ -34,6 +35,16 @@ from .ellipse import (
     second_moments,
 )
 from .metrology import gain_over_standard_quantum_limit, standard_quantum_limit
+from .permutation_symmetric import (
+    ALL_DOWN,
+    ALL_UP,
+    CoherentStart,
+    DickeStart,
+    SymmetricEnsemble,
+    SymmetricMoments,
+    symmetric_evolution,
+    symmetric_steady_state,
+)
 from .pulses import PulseAngles, detuned_pulse
 from .spins import (
     coupled_amplitudes,
@@ -52,11 +63,17 @@ from .two_ensembles import (
 )
 
 __all__ = [
+    "ALL_DOWN",
+    "ALL_UP",
+    "CoherentStart",
+    "DickeStart",
     "EllipseReadout",
     "OutcomeDerivatives",
     "PulseAngles",
     "SecondMoments",
     "SteadyState",
+    "SymmetricEnsemble",
+    "SymmetricMoments",
     "TwoEnsembles",
     "counting_noise",
     "coupled_amplitudes",
@@ -75,6 +92,8 @@ __all__ = [
     "second_moments",
     "standard_quantum_limit",
     "steady_state",
+    "symmetric_evolution",
+    "symmetric_steady_state",
     "wigner_d",
     "wigner_d_derivative",
 ]

@@ -30,7 +30,7 @@ from .verification import check_store
 
 _LOCK_PATIENCE = 0.5
 _RECOVERY_PATIENCE = 60.0
-_PUBLISHER_PATIENCE = 10.0
+_PUBLISHER_PATIENCE = 30.0
 _log = logging.getLogger(__name__)
 
 

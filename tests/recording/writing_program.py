@@ -1,6 +1,7 @@
 """Write known rows until killed; tell the pipe the path, then every acknowledged count.
 
-Given: pipe, root, seed, largest_block, pause (s between blocks).
+Given: pipe, root (or path of a run to resume), seed, largest_block, pause (s between blocks).
+With publisher ("process" or "thread") the first message is (path, publisher's process id).
 """
 
 import time
@@ -25,21 +26,27 @@ streams = [
         ],
     ),
 ]
-writer = RunWriter.create(settings["root"], "killed", streams)
-pipe.send(str(writer.path))
+where = settings.get("publisher", "thread")
+if settings.get("path"):
+    writer = RunWriter.resume(settings["path"], publisher=where)
+else:
+    writer = RunWriter.create(settings["root"], "killed", streams, publisher=where)
+path = str(writer.path)
+row = writer.appended["shot"]
+pipe.send((path, writer.publisher_pid) if "publisher" in settings else path)
 writer.on_durable(lambda rows: pipe.send(rows["shot"]))
-row = 0
 while True:
     k = np.arange(row, row + rng.integers(1, settings["largest_block"] + 1))
-    writer.append(
-        "shot",
-        {
-            "time": 1_700_000_000_000_000_000 + 1000 * k,
-            "status": 1 + k % 4,
-            "point_index": k // 100,
-            "counts": np.stack([k, 7 * k % 1_000_003], axis=1),
-        },
-    )
+    rows = {
+        "time": 1_700_000_000_000_000_000 + 1000 * k,
+        "status": 1 + k % 4,
+        "point_index": k // 100,
+        "counts": np.stack([k, 7 * k % 1_000_003], axis=1),
+    }
+    if len(k) == 1:
+        writer.append_row("shot", **{name: column[0] for name, column in rows.items()})
+    else:
+        writer.append("shot", rows)
     row += len(k)
     if rng.random() < 0.1:
         writer.annotate(note=f"row {row}")

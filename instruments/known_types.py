@@ -18,6 +18,7 @@ DRIVERS: tuple[str, ...] = (
     "keysight_33600a.Keysight33600A",
     "moglabs_xrf.MOGLabsXRF",
     "srs_dg645.SRSDG645",
+    "thorlabs_sc10.ThorlabsSC10",
     "toptica_dlcpro.TopticaDLCpro",
 )
 _HERE = __name__.rpartition(".")[0]

@@ -52,6 +52,8 @@ class LinkedInstrument(VisaInstrument):
     """What VISA is told to watch, where `read_end` cannot be given to it."""
     encoding: ClassVar[str] = "ascii"
     """Of the answers."""
+    baud_rate: ClassVar[int | None] = None
+    """Of a serial line; None leaves VISA's 9600."""
     minimum_interval: ClassVar[float] = 0.0
     """Seconds between two messages that the instrument needs."""
     never_repeat: ClassVar[tuple[str, ...]] = ()
@@ -107,6 +109,7 @@ class LinkedInstrument(VisaInstrument):
                 write_end=self._terminator or self.write_end,
                 timeout=self._timeout_s,
                 stream=is_stream(self._address_text),
+                baud_rate=self.baud_rate,
             )
             try:
                 self._wire.configure()

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pyvisa.constants import StatusCode
 from pyvisa.errors import Error as VisaError
 from pyvisa.errors import VisaIOError
-from pyvisa.resources import MessageBasedResource
+from pyvisa.resources import MessageBasedResource, SerialInstrument
 
 from ..clock import Clock
 
@@ -68,6 +68,7 @@ class Wire:
         write_end: Appended to every message.
         timeout: Seconds to wait for an answer; None waits for ever.
         stream: A raw socket or a serial line: no END mark, no useful device clear.
+        baud_rate: Of a serial line; None leaves VISA's 9600.
     """
 
     handle: MessageBasedResource
@@ -76,12 +77,15 @@ class Wire:
     write_end: str
     timeout: float | None
     stream: bool
+    baud_rate: int | None = None
 
     def configure(self) -> None:
         """Give VISA the terminators and the time-out; needed after every opening."""
         self.handle.read_termination = self.read_end
         self.handle.write_termination = self.write_end
         self.handle.timeout = float("inf") if self.timeout is None else 1000.0 * self.timeout
+        if self.baud_rate is not None and isinstance(self.handle, SerialInstrument):
+            self.handle.baud_rate = self.baud_rate
 
     def reopen(self) -> None:
         """Open the closed resource again, with terminators and time-out restored.

@@ -26,6 +26,7 @@ from .devices.keysight_33600a import Keysight33600A
 from .devices.keysight_53220a import Keysight53220A
 from .devices.moglabs_xrf import MOGLabsXRF
 from .devices.srs_dg645 import SRSDG645
+from .devices.thorlabs_sc10 import ThorlabsSC10
 from .devices.toptica_dlcpro import TopticaDLCpro
 from .faults import FaultRule
 from .laboratory import Laboratory
@@ -38,6 +39,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "keysight_53220a": Keysight53220A,
     "moglabs_xrf": MOGLabsXRF,
     "srs_dg645": SRSDG645,
+    "thorlabs_sc10": ThorlabsSC10,
     "toptica_dlcpro": TopticaDLCpro,
     "DeltaSM15K": DeltaSM15K,
     "KepcoBOP": KepcoBOP,
@@ -45,6 +47,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "Keysight53220A": Keysight53220A,
     "MOGLabsXRF": MOGLabsXRF,
     "SRSDG645": SRSDG645,
+    "ThorlabsSC10": ThorlabsSC10,
     "TopticaDLCpro": TopticaDLCpro,
 }
 """Names that a laboratory file may use: that of the driver's module or of its class."""

@@ -99,7 +99,8 @@ def string_length(chain: Chain, angle: float = math.pi) -> float:
     """L_string = -2/ln|lambda_G| of the string correlator's decay (Chu Eq. D28).
 
     Infinite in the large-drive limit. At the AKLT detunings (2/3)(Omega/chi)^2 from
-    Omega = 5 chi on.
+    Omega = 5 chi on. What is rounded is 1 - |lambda_G|: the relative error is about 1e-15 times
+    the length, below 1e-9 up to a million ensembles.
     """
     finite(angle, "angle")
     if chain.rabi_frequency == math.inf or _full_turns(angle):

@@ -14,6 +14,7 @@ for name, document in documents(Run.open(path)):
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .recording import Run
+from .recording import Run, StorageError
 
 Document: TypeAlias = tuple[str, dict[str, Any]]
 """Kind of the document ("start", "descriptor", "event_page", "stop") and its content."""
@@ -31,6 +32,9 @@ SHOT, POINT, EVENT = "shot", "point", "event"
 
 PRIMARY = "primary"
 """Bluesky's name for the stream of shots; the others keep their names."""
+
+_TRIES, _PAUSE = 5, 0.05
+"""A reader may meet the journal at the moment of its removal; the next look finds the store."""
 
 _NAMESPACE = uuid.UUID("3c7c7b0e-5b1d-5a2f-9a51-0b3d6d0a7c11")
 _EXIT = {"complete": "success", "failed": "fail"}
@@ -53,7 +57,7 @@ def documents(run: Run, *, page_rows: int = 1000, poll: float = 0.05) -> Iterato
     export = _Export(run, page_rows)
     yield "start", export.start()
     leading = SHOT if SHOT in run.rows else next(iter(run.rows))
-    for rows in run.follow(leading, poll=poll):
+    for rows in _followed(run, leading, poll):
         yield from export.others(leading, rows)
         yield from export.pages(leading, rows)
     yield from export.others(leading, {})
@@ -119,7 +123,7 @@ class _Export:
             if stream == leading:
                 continue
             told = self._streams[stream].rows if stream in self._streams else 0
-            columns = self._run.load(stream)
+            columns = _loaded(self._run, stream)
             new = {name: column[told:] for name, column in columns.items()}
             yield from self.pages(stream, new)
 
@@ -216,6 +220,33 @@ def emit(run: Run, callback: Callable[[str, dict[str, Any]], Any]) -> None:
     """Hand every document of a run to a Bluesky callback."""
     for name, document in documents(run):
         callback(name, document)
+
+
+def _followed(run: Run, stream: str, poll: float) -> Iterator[Mapping[str, Any]]:
+    """New rows of a stream until the run ends."""
+    position, failures = 0, 0
+    while True:
+        try:
+            for rows in run.follow(stream, start=position, poll=poll):
+                position += len(next(iter(rows.values())))
+                failures = 0
+                yield rows
+            return
+        except StorageError:
+            failures += 1
+            if failures == _TRIES:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _loaded(run: Run, stream: str) -> Mapping[str, Any]:
+    """All rows of a stream up to now."""
+    for _ in range(_TRIES - 1):
+        try:
+            return run.load(stream)
+        except StorageError:
+            time.sleep(_PAUSE)
+    return run.load(stream)
 
 
 def _public(stream: str) -> str:

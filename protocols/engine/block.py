@@ -48,7 +48,7 @@ def take_block(
     rest(compiled.duration, clock, obey)
     roles["timing"].wait_done()
     roles["timing"].check()
-    return _as_counts(np.asarray(roles["detector"].read())), fired
+    return _as_counts(np.asarray(roles["detector"].read()), compiled.shots), fired
 
 
 def prepare(compiled: CompiledSequence, roles: Mapping[str, Any], obey: Callable[[], None]) -> None:
@@ -88,7 +88,11 @@ def abandon_block(roles: Mapping[str, Any]) -> None:
         roles[name].safe()
 
 
-def _as_counts(counts: NDArray[Any]) -> NDArray[np.int32]:
+def _as_counts(counts: NDArray[Any], shots: int) -> NDArray[np.int32]:
+    if len(counts) != shots:
+        raise InstrumentError(
+            f"the detector gave counts of {len(counts)} shots where {shots} were taken"
+        )
     if counts.size and int(counts.max()) > np.iinfo(np.int32).max:
         raise InstrumentError(
             f"the counter reports {int(counts.max())} counts in one gate, more than any detector "

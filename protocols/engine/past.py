@@ -111,7 +111,8 @@ class Past:
         if self.last is None or options.get("clock", "virtual") != "virtual":
             return options
         options["shot"] = str(self.last.fired)
-        options["time"] = repr(self.last.clock - LEAD)
+        # Not before the laboratory's beginning: coming back takes less than coming there did.
+        options["time"] = repr(max(0.0, self.last.clock - LEAD))
         return options
 
 

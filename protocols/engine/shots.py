@@ -252,21 +252,19 @@ class ShotTaker:
 
     def _await_fit(self) -> None:
         """Return when no guard of the station has anything against a shot."""
-        reported = ""
+        reported: set[str] = set()
         while trips := self._guards.look(self._station):
-            trouble = in_words(trips)
+            trouble, names = in_words(trips), {trip.guard for trip in trips}
             self._control.hold()
-            if trouble != reported:
-                self._control.report(
-                    "guard", f"waiting: {trouble}", guards=[trip.guard for trip in trips]
-                )
-                reported = trouble
+            if names != reported:
+                self._control.report("guard", f"waiting: {trouble}", guards=sorted(names))
+                reported = names
             rest(GUARD_PAUSE, self._station.clock, self._control.obey)
             self._lose(GUARD_PAUSE, trouble)
             self._control.obey_between_steps()
         if reported:
             self._control.release()
-            self._control.report("guard", f"going on, no longer: {reported}")
+            self._control.report("guard", f"going on: {', '.join(sorted(reported))} is well again")
 
     def _lose(self, seconds: float, trouble: str) -> None:
         self._left -= seconds

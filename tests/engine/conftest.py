@@ -46,10 +46,10 @@ class DoubleRole:
         self._laboratory.did(f"{self.name}.{action}", *values)
 
     def compile(self, *parts: object) -> tuple[object, ...]:
-        self._laboratory.compiled[self.name] = parts
         return parts
 
-    def upload(self, program: object) -> None:
+    def upload(self, program: Any) -> None:
+        self._laboratory.uploaded[self.name] = program
         self._do("upload", program)
 
     def arm(self) -> None:
@@ -79,10 +79,12 @@ class DoubleStation:
     rehearsal = True
     hash = "0" * 64
 
-    def __init__(self, seed: int = 1) -> None:
-        self.clock = VirtualClock()
+    def __init__(self, seed: int = 1, options: dict[str, str] | None = None) -> None:
+        self.options = dict(options or {})
+        self.clock = VirtualClock(float(self.options.get("time", "0")))
+        self.files = {"station.yaml": "1" * 64}
         self.diary: list[str] = []
-        self.compiled: dict[str, tuple[Any, ...]] = {}
+        self.uploaded: dict[str, tuple[Any, ...]] = {}
         self.hooks: dict[str, Callable[[], None]] = {}
         self.trouble = ""
         self.faults: list[str] = []
@@ -111,7 +113,7 @@ class DoubleStation:
         return self.diary.count(action)
 
     def counts(self) -> np.ndarray:
-        _, shots = self.compiled["detector"]
+        _, shots = self.uploaded["detector"]
         atoms = ellipse.sample(self._table, shots, self._rng)
         return self._rng.poisson(100.0 * atoms + 50.0)
 
@@ -124,7 +126,7 @@ class DoubleStation:
         return self.safe_results
 
     def snapshot(self) -> dict[str, Any]:
-        return {"instruments": {}}
+        return {"instruments": {}, "files": self.files}
 
     def apparatus_faults(self) -> list[str]:
         return self.faults

@@ -17,16 +17,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-import scipy.sparse.linalg as sla
 from numpy.typing import NDArray
 
 from ._checks import between, finite, positive
 from .relaxation_generator import Array, Generator, Matrix, generator
-from .relaxation_propagator import Ellipse, crossing, dense_output, propagate, rising_times
+from .relaxation_generator import spectral_ellipse as spectral_ellipse
+from .relaxation_propagator import Ellipse, Step, crossing, propagate, rising_times
+from .relaxation_window import kernel, window_steps
 from .two_ensembles import TwoEnsembles, relaxation_time_bound, steady_state
 
 _REACH = 120.0  # length of a step in units of 1/(imaginary semi-axis)
@@ -157,24 +156,17 @@ def relaxation_time(
     return float(relax_until(parameters, infidelity, points=1, discard=discard).times[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    start: float
-    duration: float
-    ellipse: Ellipse
-    measured: Array
-
-    def at(self, times: Array) -> Array:
-        """Expectations (times, 7), not yet divided by the trace."""
-        return dense_output(self.ellipse, np.maximum(times - self.start, 0.0), self.measured)
-
-    def fidelity(self, time: float) -> float:
-        row = self.at(np.array([time]))[0]
-        return float(row[6] / row[0])
+def _steps(system: Generator, discard: float, stop: float) -> Iterator[Step]:
+    """Propagate all atoms down step by step: compiled where that is installed and rho is real."""
+    loops = kernel() if system.parameters.exchange == 0.0 else None
+    if loops is None:
+        yield from _array_steps(system, discard, stop)
+    else:
+        yield from window_steps(loops, system, discard, stop)
 
 
-def _steps(system: Generator, discard: float, stop: float) -> Iterator[_Step]:
-    """Propagate all atoms down step by step, shrinking the basis on the way."""
+def _array_steps(system: Generator, discard: float, stop: float) -> Iterator[Step]:
+    """The steps by array code, shrinking the basis on the way."""
     phi = system.all_down()
     rho: Matrix = np.multiply.outer(phi, phi).astype(system.drift.dtype)
     turn = (
@@ -189,7 +181,7 @@ def _steps(system: Generator, discard: float, stop: float) -> Iterator[_Step]:
         longest = _REACH / ellipse.imaginary
         duration = min(longest, stop - now) or longest  # a whole step when only t = 0 is asked
         rho, measured, ellipse = _guarded(system, rho, ellipse, duration)
-        yield _Step(now, duration, ellipse, measured)
+        yield Step(now, duration, ellipse, measured)
         now += duration
         seen.append((now, np.real(np.diagonal(rho)).copy()))
         while len(seen) > 1 and seen[1][0] <= now - turn:
@@ -219,25 +211,6 @@ def _guarded(
     )
 
 
-def spectral_ellipse(system: Generator) -> Ellipse:
-    """An ellipse around the spectrum, from the largest decay and the largest frequency.
-
-    The spectrum reaches 1.2 to 1.6 times the largest emission rate along the real axis,
-    and twice the norm of A along the imaginary one, plus a fifth of that rate.
-    """
-    fastest = float(np.max(system.decay, initial=0.0))
-    drift = system.drift + sp.diags_array(0.5 * system.decay)
-    norm = 0.0
-    if system.size > 2:
-        square = (drift.conj().T @ drift).tocsr()
-        tolerance: Any = 1e-3
-        largest = sla.eigsh(
-            square, k=1, v0=np.ones(system.size), tol=tolerance, return_eigenvectors=False
-        )
-        norm = math.sqrt(float(largest[0]))
-    return Ellipse(1.6 * fastest, 2.06 * norm + 0.25 * fastest)
-
-
 def _kept(system: Generator, weights: Array, discard: float) -> NDArray[np.int64]:
     """States that hold all but `discard` of the weight, now and in the end, and neighbours."""
     needed = np.maximum(weights, np.abs(system.target) ** 2)
@@ -248,7 +221,7 @@ def _kept(system: Generator, weights: Array, discard: float) -> NDArray[np.int64
     return np.flatnonzero(abs(system.drift) @ inside + inside)
 
 
-def _excess(step: _Step, infidelity: float, time: float) -> float:
+def _excess(step: Step, infidelity: float, time: float) -> float:
     return 1.0 - step.fidelity(time) - infidelity
 
 

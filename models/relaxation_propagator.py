@@ -99,6 +99,28 @@ def dense_output(ellipse: Ellipse, times: Array, measured: Array) -> Array:
     return values
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a relaxation: where it starts, how long it is, what `propagate` measured.
+
+    The first of the seven values is the trace, the last the fidelity, not yet divided by it.
+    """
+
+    start: float
+    duration: float
+    ellipse: Ellipse
+    measured: Array
+
+    def at(self, times: Array) -> Array:
+        """Expectations (times, 7), not yet divided by the trace."""
+        return dense_output(self.ellipse, np.maximum(times - self.start, 0.0), self.measured)
+
+    def fidelity(self, time: float) -> float:
+        """F at one time."""
+        row = self.at(np.array([time]))[0]
+        return float(row[6] / row[0])
+
+
 def rising_times(times: Sequence[float] | Array) -> Array:
     """Times as an array; ValueError unless they start at 0 or later and never fall."""
     wanted = np.atleast_1d(np.asarray(times, dtype=np.float64))

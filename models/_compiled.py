@@ -1,8 +1,8 @@
 """Compilation by numba, with its results kept on disk; loads numba when imported.
 
 Only pages named `*_kernel` import this one, and they are imported by the function that
-needs them, on its first call: half a second for numba itself, and a second or two to compile
-where no earlier process has.
+needs them, on its first call: a quarter of a second for numba itself, some five more to
+compile a kernel where no earlier process has.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """The function compiled on its first call.
 
-    Products and sums may be fused (which changes rounding, not order), and a division by
-    zero gives what numpy gives.
+    Products and sums may be fused and sums taken in another order, which changes rounding
+    only; a division by zero gives what numpy gives.
     """
     settings: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
     try:

@@ -290,7 +290,7 @@ def _copies(ladder: Ladder) -> Array:
     """How many copies of J there are in N spins 1/2."""
     n, d = float(ladder.atoms), ladder.doubled
     logs = gammaln(n + 1.0) - gammaln(0.5 * (n - d) + 1.0) - gammaln(0.5 * (n + d) + 2.0)
-    return np.asarray((d + 1.0) * np.exp(logs))
+    return np.asarray((d + 1.0) * np.exp(logs), dtype=np.float64)
 
 
 def _start(ladder: Ladder, start: CoherentStart | DickeStart) -> tuple[Array, Array]:

@@ -129,7 +129,7 @@ class _Walk:
 
     def read(self, states: Matrix, photons: NDArray[np.int64]) -> Array:
         """Rows (times, 6) of one run from its states (states, times) and photons (times,)."""
-        return np.column_stack((self._look(states), photons))
+        return np.column_stack((self._look(states), photons.astype(np.float64)))
 
     def follow(self, seeds: NDArray[np.int64]) -> Array:
         """Rows (runs, times, 6): fidelity, four spin expectations, photons."""

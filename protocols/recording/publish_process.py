@@ -1,8 +1,8 @@
 """Publishing in a process of its own, so that a fast run does not wait for the compression.
 
-The writer sends one line, "publish"; the child answers with one line of JSON: the last frame in
-the store and the seconds it took, or what failed. When the writer dies, the child's input ends:
-the child then brings the run to its end like anybody who opens it, and exits.
+The writer sends one line, "publish" and a frame's number; the child (`publisher_program`)
+answers with one line of JSON: the last frame in the store and the seconds it took, or what
+failed.
 """
 
 from __future__ import annotations
@@ -11,25 +11,17 @@ import contextlib
 import json
 import os
 import queue
-import select
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from .errors import RecordingError, StorageError, storage_error
-from .finalise import recover
-from .journal import Journal
-from .layout import RunPaths, publisher_lock
-from .publisher import Publisher
+from .errors import StorageError, storage_error
+from .layout import RunPaths
 
 _ANSWER_SECONDS = 60.0
 _EXIT_SECONDS = 10.0
-_LOCK_SECONDS = 30.0
-_ORPHAN_CHECK_SECONDS = 1.0
+_PROGRAM = f"{__package__}.publisher_program"
 
 
 class PublisherProcess:
@@ -38,7 +30,7 @@ class PublisherProcess:
     def __init__(self, paths: RunPaths) -> None:
         self._paths = paths
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, str(paths.root)],
+            [sys.executable, "-P", "-m", _PROGRAM, str(paths.root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -51,13 +43,13 @@ class PublisherProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def publish(self) -> tuple[int, float]:
-        """Everything in the journal is in the store: the last frame, the seconds it took.
+    def publish(self, wanted: int) -> tuple[int, float]:
+        """Publish up to frame `wanted` at least: the last frame, the seconds it took.
 
         Raises RecordingError kinds for what the child reports, and PublisherLostError when it
         is dead or does not answer; it is certainly dead then.
         """
-        line = self._ask(b"publish\n")
+        line = self._ask(b"publish %d\n" % wanted)
         if not line:
             self.stop(kill=True)
             raise PublisherLostError(
@@ -121,80 +113,3 @@ def _own_group() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
-
-
-# --- the child ------------------------------------------------------------------------------
-
-
-def main(run: str) -> int:
-    """Serve until told to stop, or until the writer is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    paths = RunPaths(Path(run))
-    with publisher_lock(paths, _LOCK_SECONDS) as locked:
-        if not locked:
-            return 1
-        for command in _commands():
-            if command == b"stop":
-                return 0
-            if command == b"publish":
-                _answer(_published(paths))
-    try:
-        recover(paths)
-    except RecordingError as error:
-        print(f"recovering {paths.root}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-class _Served:
-    """The publisher between two requests, and the journal that it reads."""
-
-    publisher: Publisher | None = None
-    journal: Journal | None = None
-
-
-def _published(paths: RunPaths) -> dict[str, Any]:
-    try:
-        if _Served.journal is None:
-            _Served.journal = Journal.open(paths.journal, read_only=True)
-        if _Served.publisher is None:
-            source = _Served.journal.frames_after
-            _Served.publisher = Publisher.open(paths, source, _Served.journal.schema())
-        while _Served.publisher.publish():
-            pass
-        return {"seq": _Served.publisher.seq, "seconds": _Served.publisher.seconds}
-    except Exception as error:  # the writer decides what to do about it
-        _Served.publisher = None
-        if _Served.journal is not None:
-            _Served.journal.close()
-            _Served.journal = None
-        number = error.errno if isinstance(error, OSError) else None
-        return {"error": str(error), "errno": number or 0}
-
-
-def _answer(content: dict[str, Any]) -> None:
-    try:
-        os.write(sys.stdout.fileno(), json.dumps(content).encode() + b"\n")
-    except BrokenPipeError:
-        return  # the writer is gone, as the end of the input will say
-
-
-def _commands() -> Iterator[bytes]:
-    """Lines from the writer, until it is gone."""
-    source, parent, rest = sys.stdin.fileno(), os.getppid(), b""
-    while True:
-        while sys.platform != "win32":
-            ready, _, _ = select.select([source], [], [], _ORPHAN_CHECK_SECONDS)
-            if ready:
-                break
-            if os.getppid() != parent:  # a copy of the writer (fork) may hold the pipe open
-                return
-        data = os.read(source, 4096)
-        if not data:
-            return
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))

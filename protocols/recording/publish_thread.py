@@ -97,40 +97,40 @@ class PublishThread:
         return None if process is None else process.pid
 
     def publish_now(self, timeout: float | None = None) -> int:
-        """Publish everything, and wait for it; the last frame in the store.
+        """Publish what is committed now, and wait for it; the last frame in the store.
 
         Raises RecordingError, TimeoutError.
         """
         if not self._publishing.acquire(timeout=-1 if timeout is None else timeout):
             raise TimeoutError(f"publishing took longer than {timeout} s")
+        wanted = self._journal.last_seq  # not what a fast run adds meanwhile
         try:
             if self._process is not None:
                 try:
-                    return self._publish_there(self._process)
+                    return self._publish_there(self._process, wanted)
                 except PublisherLostError as error:
                     _log.warning("%s; publishing goes on in a thread of the writer", error)
                     self._process = None
                     self._where = "thread"
-            return self._publish_here()
+            return self._publish_here(wanted)
         finally:
             self._publishing.release()
 
     # --- the two ways -----------------------------------------------------------------------
 
-    def _publish_there(self, process: PublisherProcess) -> int:
-        seq, self._seconds = process.publish()
+    def _publish_there(self, process: PublisherProcess, wanted: int) -> int:
+        seq, self._seconds = process.publish(wanted)
         self._journal.published(seq)
         return seq
 
-    def _publish_here(self) -> int:
+    def _publish_here(self, wanted: int) -> int:
         try:
             if self._publisher is None:
                 self._take_lock()
                 self._reader = Journal.open(self._paths.journal, read_only=True)
                 source = self._reader.frames_after
                 self._publisher = Publisher.open(self._paths, source, self._schema)
-            while self._publisher.publish():
-                self._journal.published(self._publisher.seq)
+            self._publisher.publish_through(wanted, self._journal.published)
             self._seconds = self._publisher.seconds
             return self._publisher.seq
         except (OSError, sqlite3.Error) as error:

@@ -96,6 +96,15 @@ class Publisher:
         self.seconds = time.perf_counter() - started
         return bool(frames)
 
+    def publish_through(
+        self, seq: int, published: Callable[[int], None] = lambda seq: None
+    ) -> None:
+        """Commit batches up to frame `seq` at least, and tell after each."""
+        started = time.perf_counter()
+        while self.seq < seq and self.publish():
+            published(self.seq)
+        self.seconds = time.perf_counter() - started
+
     @property
     def state(self) -> str:
         """State of the run as committed last."""

@@ -16,6 +16,7 @@ DRIVERS: tuple[str, ...] = (
     "keysight_53220a.Keysight53220A",
     "kepco_bop.KepcoBOP",
     "keysight_33600a.Keysight33600A",
+    "keysight_infiniivision.KeysightInfiniiVision",
     "moglabs_xrf.MOGLabsXRF",
     "srs_dg645.SRSDG645",
     "thorlabs_sc10.ThorlabsSC10",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..clock import Clock, VirtualClock
 from ..errors import StationFileError
 from ..journal import Journal, Message
-from .devices.base import SimulatedDevice, volts_of
+from .devices.base import SimulatedDevice
 from .faults import FaultRule, Faults
 from .lines import Apparatus, ApparatusFault, Stretch, Timeline
 from .links import Link
@@ -218,7 +218,7 @@ class Laboratory:
                 device.begin(shot)
             for device in self.devices.values():
                 device.observe(shot)
-            burst.add(self._timeline(shot))
+            burst.add(self.timeline(shot))
             burst.steady = all(device.steady(shot) for device in self.devices.values())
 
     def _shot(self, burst: Burst, index: int) -> Shot:
@@ -247,24 +247,14 @@ class Laboratory:
                 device.begin(shot)
             return shot
 
-    def input_voltage(
-        self, device: str, terminal: str, shot: Shot, times: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Volts at an input of `device`, `times` seconds after the T0 of `shot`; open: 0 V."""
-        wire = self.wiring.inputs.get((device, terminal))
-        if wire is None:
-            return np.zeros(len(times))
-        if len(wire.names) == 1:
-            return self.devices[wire.device].voltage(wire.names[0], shot, times)
-        return volts_of(self.devices[wire.device].combined(wire.names, shot), times)
-
     def _driven(self, terminal: Terminal, shot: Shot) -> tuple[Stretch, ...]:
         device = self.devices[terminal.device]
         if len(terminal.names) == 1:
             return device.signal(terminal.names[0], shot)
         return device.combined(terminal.names, shot)
 
-    def _timeline(self, shot: Shot) -> dict[str, tuple[Stretch, ...]]:
+    def timeline(self, shot: Shot) -> dict[str, tuple[Stretch, ...]]:
+        """What is on every line during `shot`, as the devices now say."""
         timeline = {line: self._driven(wire, shot) for line, wire in self.wiring.lines.items()}
         if self.wiring.counter is not None:
             counter = self.devices[self.wiring.counter[0]]
@@ -348,12 +338,12 @@ class Laboratory:
             self.freeze()
             now = self.now()
             if self.burst is not None and now < self.burst.finish:
-                self._report("counting with a timed gate while a burst runs is not simulated")
+                self.report("counting with a timed gate while a burst runs is not simulated")
                 return None
             shot = self._make_shot(0, now, duration, None)
             for device in self.devices.values():
                 device.begin(shot)
-            timeline = self._timeline(shot)
+            timeline = self.timeline(shot)
             timeline["counter.gate"] = (Stretch(0.0, duration, True),)
             self._free_run += 1
             shots = range(self._free_run, self._free_run + 1)
@@ -364,12 +354,12 @@ class Laboratory:
         self, timeline: Timeline, shots: range, times: NDArray[np.float64], gates: int
     ) -> NDArray[np.int64] | None:
         if self.apparatus is None:
-            self._report("the laboratory file has no apparatus: nothing emits photons")
+            self.report("the laboratory file has no apparatus: nothing emits photons")
             return None
         try:
             counts = np.asarray(self.apparatus.counts(timeline, shots, times))
         except ApparatusFault as fault:
-            self._report(str(fault))
+            self.report(str(fault))
             return None
         if counts.shape != (len(shots), gates):
             raise ValueError(
@@ -378,7 +368,8 @@ class Laboratory:
             )
         return counts.astype(np.int64)
 
-    def _report(self, text: str) -> None:
+    def report(self, text: str) -> None:
+        """Note, once, something for which the laboratory has no honest answer."""
         if text not in self.faults:
             self.faults.append(text)
             self.journal.append(Message(self.now(), "apparatus", "", "!", text))

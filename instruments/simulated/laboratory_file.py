@@ -27,7 +27,7 @@ from ..errors import StationFileError
 from ..yaml_lines import Problems, line_of, plain, read_mapping, suggestion, validated
 from .faults import KINDS
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry
-from .wiring import PHOTONS
+from .wiring import CAVITY_OUTPUT, PHOTONS
 
 FORMAT = 1
 TWO_ENSEMBLE_LINES = (
@@ -66,8 +66,8 @@ class DeviceEntry(FilePart):
 
 
 class WireEntry(FilePart):
-    """A wire from an output (`device.output`, several joined by `|` are their OR, or `photons`)
-    to a physical line or to an input terminal (`device.input`)."""
+    """A wire from an output (`device.output`, several joined by `|` are their OR, or `photons`
+    or `cavity.output`) to a physical line or to an input terminal (`device.input`)."""
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
@@ -291,7 +291,7 @@ def _wire_mistakes(wires: list[tuple[int, WireEntry]], names: list[str]) -> Iter
     driven: set[str] = set()
     for number, wire in wires:
         source, target = wire.source.partition(".")[0], wire.target.partition(".")[0]
-        if wire.source != PHOTONS and source not in names:
+        if wire.source not in (PHOTONS, CAVITY_OUTPUT) and source not in names:
             yield (
                 ("wires", number, "from"),
                 f"wire from unknown device `{source}`{suggestion(source, names)}",

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,27 @@ class Apparatus(Protocol):
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far."""
+        ...
+
+
+@runtime_checkable
+class ShowsOutput(Protocol):
+    """An apparatus that also says what the photodiode behind its cavity gives."""
+
+    def cavity_output(
+        self, timeline: Timeline, shot: int, time: float, times: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Volts of the photodiode `times` seconds after the T0 of one shot.
+
+        Args:
+            timeline: What this shot saw.
+            shot: Its number, counted from the start of the laboratory.
+            time: Seconds on the laboratory's clock at its T0.
+            times: Seconds after T0, ascending.
+
+        Raises:
+            ApparatusFault: If the wires did something the physics cannot answer for.
+        """
         ...
 
 

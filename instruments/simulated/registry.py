@@ -24,6 +24,7 @@ from .devices.delta_sm15k import DeltaSM15K
 from .devices.kepco_bop import KepcoBOP
 from .devices.keysight_33600a import Keysight33600A
 from .devices.keysight_53220a import Keysight53220A
+from .devices.keysight_infiniivision import KeysightInfiniiVision
 from .devices.moglabs_xrf import MOGLabsXRF
 from .devices.srs_dg645 import SRSDG645
 from .devices.thorlabs_sc10 import ThorlabsSC10
@@ -37,6 +38,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "kepco_bop": KepcoBOP,
     "keysight_33600a": Keysight33600A,
     "keysight_53220a": Keysight53220A,
+    "keysight_infiniivision": KeysightInfiniiVision,
     "moglabs_xrf": MOGLabsXRF,
     "srs_dg645": SRSDG645,
     "thorlabs_sc10": ThorlabsSC10,
@@ -45,6 +47,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "KepcoBOP": KepcoBOP,
     "Keysight33600A": Keysight33600A,
     "Keysight53220A": Keysight53220A,
+    "KeysightInfiniiVision": KeysightInfiniiVision,
     "MOGLabsXRF": MOGLabsXRF,
     "SRSDG645": SRSDG645,
     "ThorlabsSC10": ThorlabsSC10,

@@ -3,7 +3,8 @@
 A wire runs from an output terminal of a device to a physical line
 (`drive.rf`) or to an input terminal of another device (`rf.SEQ1`). Outputs of
 one device joined by `|` are its OR (the DG645's rear outputs, `timing.EF|GH`).
-`photons -> counter.in1` says which counter sees the detector.
+`photons -> counter.in1` says which counter sees the detector, and `cavity.output ->
+scope.ch1` which input sees the photodiode behind the cavity, as a voltage.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from ..errors import StationFileError
 
 PHOTONS = "photons"
 """The one source that is no device: the pulses of the photon detector."""
+
+
+CAVITY_OUTPUT = "cavity.output"
+"""The photodiode behind the cavity: a voltage in time, for digitisers."""
 
 
 class Plugs(Protocol):
@@ -47,6 +52,7 @@ class Wiring:
         lines: Physical line -> the terminal that drives it.
         inputs: (device, input terminal) -> the terminal plugged in.
         counter: (device, input terminal) that sees the photons, or None.
+        photodiode: (device, input terminal)s that see the photodiode behind the cavity.
 
     Raises:
         StationFileError: With every wire that cannot be laid, and why.
@@ -56,6 +62,7 @@ class Wiring:
         self.lines: dict[str, Terminal] = {}
         self.inputs: dict[tuple[str, str], Terminal] = {}
         self.counter: tuple[str, str] | None = None
+        self.photodiode: set[tuple[str, str]] = set()
         self._devices = devices
         problems = []
         for source, target in wires:
@@ -79,6 +86,11 @@ class Wiring:
             if self.counter is not None:
                 raise ValueError("the photons already go to another input.")
             self.counter = (place, name)
+            return
+        if source == CAVITY_OUTPUT and "cavity" not in self._devices:
+            if not into_device:
+                raise ValueError("the photodiode can only be wired to the input of a device.")
+            self.photodiode.add((place, name))
             return
         terminal = self._terminal(source)
         if into_device:

@@ -1,0 +1,1 @@
+"""One module for each estimator: the rows that `benchmarks/estimators.py` measures."""

@@ -56,3 +56,75 @@ def read_counts(
             "other than 1."
         )
     return np.ascontiguousarray(used), int(len(counts) - len(used))
+
+
+def good_shots(records: Mapping[str, ArrayLike], shots: int) -> NDArray[np.bool_]:
+    """Mask of the shots whose "status" is 1; all of them without that column."""
+    if "status" not in records:
+        return np.ones(shots, dtype=bool)
+    status = np.asarray(records["status"])
+    if status.shape != (shots,):
+        raise RecordError(
+            f"Column `status` must have shape ({shots},) like the shots, but has shape "
+            f"{status.shape}."
+        )
+    good: NDArray[np.bool_] = status == 1
+    return good
+
+
+def read_column(
+    records: Mapping[str, ArrayLike],
+    name: str,
+    shape: tuple[int, ...],
+    good: NDArray[np.bool_],
+    *,
+    lowest: float = -np.inf,
+    highest: float = np.inf,
+    default: float | None = None,
+) -> NDArray[np.float64]:
+    """One column of the good shots: finite numbers within [lowest, highest].
+
+    Args:
+        records: the block.
+        name: the column.
+        shape: its shape, shots first.
+        good: mask of the shots that are used.
+        lowest: least value allowed.
+        highest: largest value allowed.
+        default: taken for every shot where the column is missing; None: it must be there.
+
+    Raises:
+        RecordError: on a missing column, a wrong shape, or a value outside the rule.
+    """
+    if name not in records:
+        if default is None:
+            raise RecordError(
+                f"Records must have a column `{name}`, but have {', '.join(records) or 'none'}."
+            )
+        return np.full((int(good.sum()), *shape[1:]), default)
+    try:
+        column = np.asarray(records[name], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"Column `{name}` must hold numbers: {error}") from error
+    if column.shape != shape:
+        raise RecordError(f"Column `{name}` must have shape {shape}, but has shape {column.shape}.")
+    used = column[good]
+    wrong = ~np.isfinite(used) | (used < lowest) | (used > highest)
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise RecordError(
+            f"Column `{name}` must be finite and within [{lowest:g}, {highest:g}], but shot "
+            f"{int(np.flatnonzero(good)[place[0]])} has {used[place]!r}; mark bad shots with a "
+            "status other than 1."
+        )
+    return used
+
+
+def refuse_unknown(records: Mapping[str, ArrayLike], known: tuple[str, ...]) -> None:
+    """Refuse columns that the estimator does not read: a mistyped name is not ignored."""
+    strange = [name for name in records if name not in (*known, "status", "shot")]
+    if strange:
+        raise RecordError(
+            f"Column `{strange[0]}` is not known here; the columns are {', '.join(known)}, "
+            "status, shot."
+        )

@@ -18,6 +18,7 @@ DRIVERS: tuple[str, ...] = (
     "keysight_33600a.Keysight33600A",
     "keysight_infiniivision.KeysightInfiniiVision",
     "moglabs_xrf.MOGLabsXRF",
+    "prawnblaster.PrawnBlaster",
     "srs_dg645.SRSDG645",
     "thorlabs_sc10.ThorlabsSC10",
     "toptica_dlcpro.TopticaDLCpro",

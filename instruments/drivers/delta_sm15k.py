@@ -387,6 +387,10 @@ class DeltaSM15K(RememberingInstrument):
                 "Check the address."
             )
 
+    def _forget_settings(self) -> None:
+        super()._forget_settings()
+        self.watchdog_time = None
+
     def _prepare_survival_check(self) -> None:
         for word in self.limits:
             self.rated[word] = self.ask_float(f"SOUR:{word}:MAX?")

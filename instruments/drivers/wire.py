@@ -114,15 +114,16 @@ class Wire:
             # the next `open` would leave it behind.
             self.handle.session = None
 
-    def send(self, message: bytes) -> None:
-        """Send `message` and the write terminator.
+    def send(self, message: bytes, end: bytes | None = None) -> None:
+        """Send `message` and the write terminator, or `end` in its place.
 
         Raises:
             WireFailure: If the link is dead, refused, or holds an unread answer.
         """
         try:
             self._refuse_dead_or_talking()
-            self.handle.write_raw(message + self.write_end.encode("ascii"))
+            last = self.write_end.encode("ascii") if end is None else end
+            self.handle.write_raw(message + last)
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error)) from error
 

@@ -26,6 +26,7 @@ from .devices.keysight_33600a import Keysight33600A
 from .devices.keysight_53220a import Keysight53220A
 from .devices.keysight_infiniivision import KeysightInfiniiVision
 from .devices.moglabs_xrf import MOGLabsXRF
+from .devices.prawnblaster import PrawnBlaster
 from .devices.srs_dg645 import SRSDG645
 from .devices.thorlabs_sc10 import ThorlabsSC10
 from .devices.toptica_dlcpro import TopticaDLCpro
@@ -40,6 +41,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "keysight_53220a": Keysight53220A,
     "keysight_infiniivision": KeysightInfiniiVision,
     "moglabs_xrf": MOGLabsXRF,
+    "prawnblaster": PrawnBlaster,
     "srs_dg645": SRSDG645,
     "thorlabs_sc10": ThorlabsSC10,
     "toptica_dlcpro": TopticaDLCpro,
@@ -49,6 +51,7 @@ DEVICE_MODELS: Mapping[str, type[SimulatedDevice]] = {
     "Keysight53220A": Keysight53220A,
     "KeysightInfiniiVision": KeysightInfiniiVision,
     "MOGLabsXRF": MOGLabsXRF,
+    "PrawnBlaster": PrawnBlaster,
     "SRSDG645": SRSDG645,
     "ThorlabsSC10": ThorlabsSC10,
     "TopticaDLCpro": TopticaDLCpro,

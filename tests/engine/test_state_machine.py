@@ -141,11 +141,11 @@ class Machine(RuleBasedStateMachine):
         return answer
 
     def counts(self) -> np.ndarray:
-        """Every shot has its number; a tenth of them are spoiled, and show it."""
+        """Every shot has its number; a third of them are spoiled, and show it."""
         _, shots = self.station.uploaded["detector"]
         numbers = self.serial + np.arange(shots)
         self.serial += shots
-        return np.stack([numbers, self.rng.random(shots) < 0.1], axis=1).astype(np.int64)
+        return np.stack([numbers, self.rng.random(shots) < 0.3], axis=1).astype(np.int64)
 
     def listen(self, event: heard.RunEvent) -> None:
         if isinstance(event, heard.RunStarted):
@@ -298,7 +298,7 @@ def gated_append(original: Any) -> Any:
 
 @pytest.mark.timeout(600)
 def test_whatever_happens_the_end_is_safe_and_nothing_acknowledged_is_lost(station, monkeypatch):
-    """Twenty-five random histories of up to thirty events each."""
+    """Thirty random histories of up to thirty events each."""
     original = Interrupts.__init__
 
     def remember(self: Interrupts, **options: Any) -> None:
@@ -311,7 +311,7 @@ def test_whatever_happens_the_end_is_safe_and_nothing_acknowledged_is_lost(stati
     run_state_machine_as_test(
         partial(Machine, type(station)),
         settings=settings(
-            max_examples=25,
+            max_examples=30,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cavitylab.instruments.errors import LinkError
 from cavitylab.instruments.station import Station
 from cavitylab.protocols import RamseyEllipse, shipped_rehearsal
-from cavitylab.protocols.engine import ApparatusRefusal, RunResult, State, run
+from cavitylab.protocols.engine import ApparatusRefusal, GuardError, RunResult, State, run
 from cavitylab.protocols.engine import events as heard
 
 STATION, LABORATORY = shipped_rehearsal("ramsey_ellipse")
@@ -99,6 +100,28 @@ def test_nothing_is_sent_after_the_safe_state_of_a_good_run(tmp_path):
 
         run(RamseyEllipse(shots=30, block=30), station, data=tmp_path, subscribers=(look,))
     assert counts == [len(station.journal.sent())]
+
+
+def test_a_lost_link_leaves_safe_what_still_answers(tmp_path, monkeypatch):
+    """The coil supply goes silent for good: RF off all the same, and the coil is named."""
+    with Station.open(STATION, rehearse=LABORATORY, seed=2) as station:
+        coil = station.instruments["coil_supply"]
+
+        def fall_silent(event: heard.RunEvent) -> None:
+            if isinstance(event, heard.BlockRecorded):
+                monkeypatch.setattr(type(coil), "_exchange", silent)
+
+        def silent(*message: object, **options: object) -> None:
+            raise LinkError("coil_supply: no answer")
+
+        with pytest.raises(GuardError, match="no answer") as caught:
+            run(
+                RamseyEllipse(shots=40, block=20), station, data=tmp_path,
+                subscribers=(fall_silent,), patience=3.0,
+            )  # fmt: skip
+        assert any(n.startswith("NOT SAFE: gradient: LinkError") for n in caught.value.__notes__)
+        for channel in (1, 2):
+            assert "SIG: OFF" in station.instruments["rf"].ask(f"STATUS,{channel}")
 
 
 def test_a_preparation_that_is_too_short_in_truth_is_told(tmp_path):

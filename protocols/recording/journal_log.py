@@ -121,7 +121,8 @@ class _Log:
         self._read_header()
 
     def _read_header(self) -> None:
-        magic, version, self.page_size = struct.unpack(">III", self.data[:12])
+        magic, version, page_size = struct.unpack(">III", self.data[:12])
+        self.page_size = int(page_size)
         self.order = ">u4" if magic & 1 else "<u4"
         self.salt = bytes(self.data[16:24])
         stated = struct.unpack(">II", self.data[24:32])

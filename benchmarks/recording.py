@@ -1,0 +1,415 @@
+"""The recorder's speed beside plain zarr, QCoDeS' dataset and h5py, in one run on one disk.
+
+    python benchmarks/recording.py [--folder DIR] [--quick]
+
+Every figure counts only rows that are on the disk: for our recorder those acknowledged, for the
+others those behind a flush of the file system. A row is what a shot of two detectors takes:
+time, status, point and two counts. Prints tables and, at the end, which targets are met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cavitylab.protocols.recording import Field, Run, RunWriter, Stream
+from cavitylab.protocols.recording import journal as journal_module
+
+BLOCKS = (1, 10, 100, 1000, 100_000)
+SHOT = Stream(
+    "shot",
+    [
+        Field("time", "i8"),
+        Field("status", "u1"),
+        Field("point_index", "i4"),
+        Field("counts", "i4", dims={"detector": ["north", "south"]}),
+    ],
+)
+
+
+def rows(first: int, count: int) -> dict[str, Any]:
+    k = np.arange(first, first + count)
+    counts = np.stack([100 + 7 * k % 50, 90 + k % 31], axis=1).astype(np.int32)
+    return {
+        "time": 1_700_000_000_000_000_000 + 50_000_000 * k,
+        "status": np.ones(count, np.uint8),
+        "point_index": (k // 1000).astype(np.int32),
+        "counts": counts,
+    }
+
+
+class Ours:
+    """This recorder, pipelined: the clock stops when the last row is acknowledged."""
+
+    name = "cavitylab"
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = RunWriter.create(folder, "bench", [SHOT], publisher="process")
+        self.path = self.writer.path
+        self.writer.flush(publish=True)  # the publisher process has started
+
+    def run(self, block: int, blocks: int) -> float:
+        started = time.perf_counter()
+        if block == 1:
+            counts = [100, 101]
+            for k in range(blocks):
+                self.writer.append_row("shot", time=k, status=1, point_index=k >> 10, counts=counts)
+        else:
+            content = rows(0, block)
+            for _ in range(blocks):
+                self.writer.append("shot", content)
+        self.writer.flush()
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class PlainZarr:
+    """One zarr array a column, resized and written block by block, every file then flushed."""
+
+    name = "plain zarr, durable"
+
+    def __init__(self, folder: Path) -> None:
+        import zarr
+
+        self.path = folder / "plain.zarr"
+        self.group = zarr.create_group(self.path)
+        self.arrays = {
+            name: self.group.create_array(
+                name, shape=(0, *column.shape[1:]), chunks=(65_536, *column.shape[1:]),
+                dtype=column.dtype, config={"write_empty_chunks": True},
+            )
+            for name, column in rows(0, 1).items()
+        }  # fmt: skip
+        self.length = 0
+
+    def run(self, block: int, blocks: int) -> float:
+        content = rows(0, block)
+        started = time.perf_counter()
+        for _ in range(blocks):
+            first, self.length = self.length, self.length + block
+            for name, array in self.arrays.items():
+                array.resize((self.length, *array.shape[1:]))
+                array[first : self.length] = content[name]
+                self._flush(name, first, self.length)
+        return time.perf_counter() - started
+
+    def _flush(self, name: str, first: int, end: int) -> None:
+        suffix = "/0" if name == "counts" else ""
+        places = range(first // 65_536, (end - 1) // 65_536 + 1)
+        for part in ["zarr.json", *(f"c/{k}{suffix}" for k in places)]:
+            flush_path(self.path / name / part)
+        flush_path(self.path / name / "c")
+        flush_path(self.path / name)
+
+    def close(self) -> None:
+        return
+
+
+class QCoDeS:
+    """QCoDeS' SQLite dataset: `add_result` and a flush a row (blocks as array parameters)."""
+
+    name = "QCoDeS, flushed"
+
+    def __init__(self, folder: Path) -> None:
+        import qcodes
+        from qcodes.dataset import (
+            Measurement,
+            initialise_or_create_database_at,
+            load_or_create_experiment,
+        )
+
+        qcodes.config.logger.start_logging_on_import = "never"
+        self.path = folder / "qcodes.db"
+        initialise_or_create_database_at(str(self.path))
+        self.measurement = Measurement(load_or_create_experiment("bench", "none"))
+        for name in ("time", "status", "point_index", "north", "south"):
+            self.measurement.register_custom_parameter(name, paramtype="array")
+
+    def run(self, block: int, blocks: int) -> float:
+        content = rows(0, block)
+        counts = content.pop("counts")
+        columns = [*content.items(), ("north", counts[:, 0]), ("south", counts[:, 1])]
+        self.measurement.write_period = 1e9
+        with self.measurement.run() as saver:
+            started = time.perf_counter()
+            for _ in range(blocks):
+                saver.add_result(*columns)
+                saver.flush_data_to_database()
+            return time.perf_counter() - started
+
+    def close(self) -> None:
+        return
+
+
+class H5py:
+    """One growing HDF5 dataset a column; flushed by h5py, then by the file system."""
+
+    name = "h5py, durable"
+
+    def __init__(self, folder: Path) -> None:
+        import h5py
+
+        self.path = folder / "bench.h5"
+        self.file = h5py.File(self.path, "w", libver="latest")
+        self.sets = {
+            name: self.file.create_dataset(
+                name, (0, *column.shape[1:]), maxshape=(None, *column.shape[1:]),
+                chunks=(65_536, *column.shape[1:]), dtype=column.dtype, compression="gzip",
+                compression_opts=1,
+            )
+            for name, column in rows(0, 1).items()
+        }  # fmt: skip
+        self.file.swmr_mode = True
+        self.length = 0
+
+    def run(self, block: int, blocks: int) -> float:
+        content = rows(0, block)
+        started = time.perf_counter()
+        for _ in range(blocks):
+            first, self.length = self.length, self.length + block
+            for name, data in self.sets.items():
+                data.resize(self.length, axis=0)
+                data[first:] = content[name]
+            self.file.flush()
+            flush_path(self.path)
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def flush_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+# --- measurements ---------------------------------------------------------------------------
+
+
+@contextmanager
+def folder_in(parent: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="cavitylab-bench-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def throughput(parent: Path | None, quick: bool) -> dict[str, dict[int, float]]:
+    """Durable rows/s of every recorder at every block size; the best of three for ours."""
+    seconds = 0.5 if quick else 2.0
+    table: dict[str, dict[int, float]] = {}
+    for make in (Ours, PlainZarr, QCoDeS, H5py):
+        for block in BLOCKS:
+            with folder_in(parent) as folder:
+                try:
+                    recorder: Any = make(folder)
+                except ImportError as error:
+                    print(f"{make.name}: not installed ({error.name}), skipped")
+                    break
+                table.setdefault(make.name, {})[block] = _rate(recorder, block, seconds)
+                recorder.close()
+    return table
+
+
+def _rate(recorder: Any, block: int, seconds: float) -> float:
+    blocks = max(3, 1000 // block)
+    best = 0.0
+    spent = 0.0
+    while spent < seconds:
+        taken = recorder.run(block, blocks)
+        spent += taken
+        best = max(best, block * blocks / taken)
+        if taken < seconds / 4:
+            blocks *= 4
+    return best
+
+
+def waited(parent: Path | None, count: int) -> tuple[float, float]:
+    """Median s of a waited single row, and of a raw write and `fdatasync` of one page."""
+    with folder_in(parent) as folder:
+        writer = RunWriter.create(folder, "waited", [SHOT], publisher="thread")
+        descriptor = os.open(folder / "raw", os.O_RDWR | os.O_CREAT)
+        sync = getattr(os, "fdatasync", os.fsync)
+        ours, raw = [], []
+        for k in range(count):
+            started = time.perf_counter()
+            writer.append_row("shot", time=k, status=1, point_index=0, counts=[1, 2]).wait()
+            ours.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            os.write(descriptor, bytes(4096))
+            sync(descriptor)
+            raw.append(time.perf_counter() - started)
+        os.close(descriptor)
+        writer.close()
+    return float(np.median(ours)), float(np.median(raw))
+
+
+def slow_commits(parent: Path | None, count: int) -> float:
+    """Acknowledged single rows/s when every commit takes 15 ms longer."""
+    original: Callable[..., int] = journal_module.Journal.write
+
+    def slow(self: Any, *arguments: Any) -> int:
+        time.sleep(0.015)
+        return original(self, *arguments)
+
+    journal_module.Journal.write = slow  # type: ignore[method-assign]
+    try:
+        with folder_in(parent) as folder:
+            ours = Ours(folder)
+            taken = ours.run(1, count)
+            ours.close()
+    finally:
+        journal_module.Journal.write = original  # type: ignore[method-assign]
+    return count / taken
+
+
+def publishing(parent: Path | None) -> tuple[float, int]:
+    """Median s to publish 1000 new rows, per array of the store; how many arrays."""
+    with folder_in(parent) as folder:
+        writer = RunWriter.create(folder, "publish", [SHOT], publisher="thread")
+        taken = []
+        for k in range(15):
+            writer.append("shot", rows(1000 * k, 1000))
+            writer.flush()
+            started = time.perf_counter()
+            writer.flush(publish=True)
+            taken.append(time.perf_counter() - started)
+        arrays = sum(1 for _ in (writer.path / "data.zarr").glob("*/zarr.json"))
+        writer.close()
+    return float(np.median(taken)) / arrays, arrays
+
+
+def size_and_reading(parent: Path | None, count: int) -> tuple[float, float, int]:
+    """Read-back rows/s, bytes a row, files, of a finished run of `count` rows."""
+    with folder_in(parent) as folder:
+        with RunWriter.create(folder, "read", [SHOT]) as writer:
+            for first in range(0, count, 10_000):
+                writer.append("shot", rows(first, 10_000))
+        run = Run.open(writer.path)
+        started = time.perf_counter()
+        loaded = run.load("shot")
+        taken = time.perf_counter() - started
+        if len(loaded["time"]) != count:
+            raise SystemExit("rows are missing")
+        files = [path for path in run.path.rglob("*") if path.is_file()]
+        return count / taken, sum(path.stat().st_size for path in files) / count, len(files)
+
+
+def live_reader(parent: Path | None, count: int) -> tuple[float, int]:
+    """Slow-down of a run of `count` shots in blocks of 1000 by a reader at 10 Hz; its polls."""
+    alone, polled = [], []
+    polls = 0
+    for _ in range(3):
+        alone.append(_paced_run(parent, count, reader=False)[0])
+        taken, seen = _paced_run(parent, count, reader=True)
+        polled.append(taken)
+        polls += seen
+    return min(polled) / min(alone) - 1, polls
+
+
+def _paced_run(parent: Path | None, count: int, *, reader: bool) -> tuple[float, int]:
+    """CPU-bound work of the experiment between blocks makes the run about two seconds long."""
+    context = multiprocessing.get_context("spawn")
+    with folder_in(parent) as folder:
+        ours = Ours(folder)
+        ready, stop, seen = context.Event(), context.Event(), context.Value("i", 0)
+        process = context.Process(target=poll, args=(str(ours.path), ready, stop, seen))
+        if reader:
+            process.start()
+            if not ready.wait(120):
+                raise SystemExit("the live reader did not start")
+        content = rows(0, 1000)
+        work = 0.0
+        started = time.perf_counter()
+        for _ in range(count // 1000):
+            ours.writer.append("shot", content)
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:
+                work += 1.0
+        ours.writer.flush()
+        taken = time.perf_counter() - started
+        if reader:
+            stop.set()
+            process.join()
+            if process.exitcode:
+                raise SystemExit("the live reader saw a torn or shrinking prefix")
+        ours.close()
+        return taken, int(seen.value)
+
+
+def poll(path: str, ready: Any, stop: Any, seen: Any) -> None:
+    """Open the store ten times a second and look at the newest rows."""
+    import xarray as xr
+
+    length = 0
+    while not stop.is_set():
+        with xr.open_zarr(f"{path}/data.zarr", chunks=None) as dataset:
+            now = dataset.sizes["shot"]
+            newest = dataset.isel(shot=slice(max(0, now - 1000), now)).load()
+        right = rows(0, 1000)["counts"][np.arange(max(0, now - 1000), now) % 1000]
+        if now < length or not np.array_equal(newest.counts.values, right):
+            sys.exit(1)
+        length = now
+        seen.value += 1
+        ready.set()
+        time.sleep(0.1)
+
+
+# --- report ---------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=None, help="a folder on the disk to test")
+    parser.add_argument("--quick", action="store_true", help="shorter, less certain")
+    options = parser.parse_args()
+    parent, quick = options.folder, options.quick
+    table = throughput(parent, quick)
+    print("durable rows/s" + "".join(f"{f'block {b}':>15}" for b in BLOCKS))
+    for name, rates in table.items():
+        print(f"{name:<20}" + "".join(f"{rates.get(b, 0):>15,.0f}" for b in BLOCKS))
+    ours = table[Ours.name]
+    waiting, raw = waited(parent, 100 if quick else 400)
+    print(f"waited single row {1e3 * waiting:.2f} ms, raw fdatasync {1e3 * raw:.2f} ms")
+    slow = slow_commits(parent, 200_000 if quick else 1_000_000)
+    print(f"single rows with commits 15 ms longer: {slow:,.0f} rows/s")
+    publish, arrays = publishing(parent)
+    print(f"publishing: {1e3 * publish:.2f} ms an array ({arrays} arrays)")
+    reading, size, files = size_and_reading(parent, 1_000_000)
+    print(f"read-back {reading:,.0f} rows/s; 10^6 rows take {size:.1f} bytes a row, {files} files")
+    cost, polls = live_reader(parent, 300_000 if quick else 1_000_000)
+    print(f"live reader at 10 Hz: {100 * cost:+.1f} % of the writer's time ({polls} polls)")
+    print()
+    versus_zarr = ours[1] / table[PlainZarr.name][1]
+    versus_qcodes = ours[1] / table[QCoDeS.name][1] if QCoDeS.name in table else float("nan")
+    targets = [
+        ("pipelined single records >= 3e5/s", ours[1] >= 3e5, f"{ours[1]:.3g}"),
+        ("blocks of 1000 >= 3e6 rows/s", ours[1000] >= 3e6, f"{ours[1000]:.3g}"),
+        ("waited append <= 5 x raw fdatasync", waiting <= 5 * raw, f"{waiting / raw:.2f} x"),
+        ("block 1 >= 100 x plain zarr", versus_zarr >= 100, f"{versus_zarr:.0f} x"),
+        ("block 1 >= 100 x QCoDeS flushed", versus_qcodes >= 100, f"{versus_qcodes:.0f} x"),
+        ("publishing <= 5 ms an array", publish <= 5e-3, f"{1e3 * publish:.2f} ms"),
+        ("commits 15 ms longer >= 1e5/s", slow >= 1e5, f"{slow:.3g}"),
+        ("live reader costs < 5 %", cost < 0.05, f"{100 * cost:+.1f} %"),
+    ]
+    for name, met, figure in targets:
+        print(f"{'met   ' if met else 'MISSED'} {name:<40} {figure}")
+
+
+if __name__ == "__main__":
+    main()

@@ -26,112 +26,58 @@ _compiled: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract
 
 
 @_compiled
-def _along(
+def _from_the_left(
     row: Any,
     now: Any,
     own: Any,
-    under: Any,
-    over: Any,
-    decay: Any,
-    here: Any,
-    up: Any,
-    down: Any,
-    first: Any,
-    last: Any,
-) -> None:
-    """Decay, and the ladder in m acting from the left."""
-    for k in range(first, last):
-        row[k] = (here + decay[k]) * now[own + k] + up * now[under + k] - down * now[over + k]
-
-
-@_compiled
-def _sideways(
-    row: Any,
-    now: Any,
-    own: Any,
-    climb: Any,
-    fed: Any,
-    jump: Any,
-    weight: Any,
-    first: Any,
-    last: Any,
-) -> None:
-    """The ladder in m acting from the right, and the jumps."""
-    before, after, fed_from = own - _ONE, own + _ONE, fed + _ONE
-    for k in range(first, last):
-        ladder = climb[k] * now[before + k] - climb[k + _ONE] * now[after + k]
-        row[k] += ladder + (weight * jump[k]) * now[fed_from + k]
-
-
-@_compiled
-def _between(
-    row: Any,
-    now: Any,
     inner: Any,
     outer: Any,
-    inward: Any,
-    outward: Any,
+    decay: Any,
+    factors: Any,
     first: Any,
     last: Any,
 ) -> None:
-    """The ladder in J acting from the left."""
+    """Decay, and the ladders in m and J acting from the left."""
+    here, up, down, inward, outward = factors
+    width = _Index(row.size)
+    under, over = own - width, own + width
     for k in range(first, last):
-        row[k] += inward * now[inner + k] - outward * now[outer + k]
+        ladder = up * now[under + k] - down * now[over + k]
+        across = inward * now[inner + k] - outward * now[outer + k]
+        row[k] = (here + decay[k]) * now[own + k] + ladder + across
 
 
 @_compiled
-def _inner(row: Any, now: Any, offset: Any, inward: Any, first: Any, last: Any) -> None:
-    for k in range(first, last):
-        row[k] += inward[k] * now[offset + k]
-
-
-@_compiled
-def _outer(row: Any, now: Any, offset: Any, outward: Any, first: Any, last: Any) -> None:
-    for k in range(first, last):
-        row[k] -= outward[k] * now[offset + k]
-
-
-@_compiled
-def _inner_outer(
+def _from_the_right(
     row: Any, now: Any, inner: Any, outer: Any, inward: Any, outward: Any, first: Any, last: Any
 ) -> None:
+    """The ladder in J acting from the right, in one block.
+
+    At its ends, where a neighbour is not kept, some other number is multiplied by zero.
+    """
     for k in range(first, last):
         row[k] += inward[k] * now[inner + k] - outward[k] * now[outer + k]
 
 
 @_compiled
-def _from_the_right(
+def _finish(
     row: Any,
     now: Any,
+    older: Any,
     own: Any,
-    blocks: Any,
-    lead: Any,
-    stop: Any,
-    inward: Any,
-    outward: Any,
+    climb: Any,
+    jump: Any,
+    weight: Any,
+    back: Any,
+    first: Any,
+    last: Any,
 ) -> None:
-    """The ladder in J acting from the right: blocks lead … stop - 1 of one row."""
-    behind = blocks[5, lead - _ONE] if lead > _NONE else _NONE
-    for c in range(lead, stop):
-        inner_first, inner_last = blocks[1, c], blocks[2, c]
-        outer_first, outer_last = blocks[3, c], blocks[4, c]
-        inner, outer = own - behind, own + blocks[5, c]
-        behind = blocks[5, c]
-        f, g = max(inner_first, outer_first), min(inner_last, outer_last)
-        if f < g:
-            _inner_outer(row, now, inner, outer, inward, outward, f, g)
-        else:
-            f = g = inner_last
-        _inner(row, now, inner, inward, inner_first, min(f, inner_last))
-        _inner(row, now, inner, inward, max(g, inner_first), inner_last)
-        _outer(row, now, outer, outward, outer_first, min(f, outer_last))
-        _outer(row, now, outer, outward, max(g, outer_first), outer_last)
-
-
-@_compiled
-def _finish(row: Any, older: Any, own: Any, back: Any, first: Any, last: Any) -> None:
+    """The ladder in m acting from the right, the jumps, and the term before the last."""
+    fed = own + _Index(row.size) + _ONE
     for k in range(first, last):
-        older[own + k] = row[k] - back * older[own + k]
+        ladder = climb[k] * now[own + k - _ONE] - climb[k + _ONE] * now[own + k + _ONE]
+        jumps = (weight * jump[k]) * now[fed + k]
+        older[own + k] = row[k] + ladder + jumps - back * older[own + k]
 
 
 @_compiled
@@ -161,8 +107,8 @@ def _advance_block(
     width = _Index(row.size)
     for i in range(blocks[0, b], blocks[0, b + _ONE]):
         own = i * width
-        over, inner, outer = own + width, neighbours[0, i] * width, neighbours[1, i] * width
-        here = decay[i] + shift
+        inner, outer = neighbours[0, i] * width, neighbours[1, i] * width
+        factors = (decay[i] + shift, climb[i], climb[i + _ONE], inward[i], outward[i])
         lead = _NONE
         while lead <= b:
             first = blocks[0, lead]
@@ -170,23 +116,12 @@ def _advance_block(
             while stop <= b and blocks[0, stop] - first < _CHUNK:
                 stop += _ONE
             last = blocks[0, stop]
-            _along(
-                row,
-                now,
-                own,
-                own - width,
-                over,
-                decay,
-                here,
-                climb[i],
-                climb[i + _ONE],
-                first,
-                last,
-            )
-            _sideways(row, now, own, climb, over, jump, jump[i], first, last)
-            _between(row, now, inner, outer, inward[i], outward[i], first, last)
-            _from_the_right(row, now, own, blocks, lead, stop, inward, outward)
-            _finish(row, older, own, back, first, last)
+            _from_the_left(row, now, own, inner, outer, decay, factors, first, last)
+            for c in range(lead, stop):
+                f, g = blocks[0, c], blocks[0, c + _ONE]
+                before, after = own - blocks[1, c], own + blocks[1, c + _ONE]
+                _from_the_right(row, now, before, after, inward, outward, f, g)
+            _finish(row, now, older, own, climb, jump, jump[i], back, first, last)
             if weights[1] != 0.0:
                 _collect(total, now, older, weights[0], weights[1], own + first, own + last)
             lead = stop
@@ -230,9 +165,8 @@ def advance_twice(
 
     Args:
         now, older, total: lower halves in frames, (n+2, n+2).
-        blocks: (6, B+1) of each block: its first state; then the states whose inner
-            neighbour (J-1) is kept, first and last + 1; the same for the outer one; and the
-            distance to the outer neighbour. The last column only closes the last block.
+        blocks: (2, B+1), the first state of each block, and its distance from the inner
+            neighbour (J-1, m) of any of its states. The last column closes the last block.
         couplings: (5, n+2) of each state: decay, ladder in m from below, ladder in J to the
             inner and to the outer neighbour, jump into it.
         neighbours: (2, n+2), inner and outer neighbour of each state, 0 where not kept.

@@ -24,7 +24,7 @@ from .relaxation_propagator import Ellipse, Step
 
 _NEGLIGIBLE = 1e-13
 _REACH_AT_FIRST = 30.0  # length of a step in units of 1/(imaginary semi-axis), while it spreads
-_REACH = 200.0
+_REACH = 300.0
 _TRACE_ERROR = 1e-10  # of a step without loss over the edge
 _TRIES = 12
 _NEARLY_ALL = 0.76  # part of the states from which on a step takes them all
@@ -131,18 +131,14 @@ def tables(system: Generator) -> Tables:
     couplings[4, 1:-1] = system.jump
     neighbours = np.zeros((2, n + 2), dtype=np.int64)
     neighbours[0, 1:-1], neighbours[1, 1:-1] = inner, outer
-    blocks = np.zeros((6, start.size), dtype=np.int64)
+    blocks = np.zeros((2, start.size), dtype=np.int64)
     blocks[0] = start
-    for b in range(start.size - 1):
-        for row, reached in ((1, inner), (3, outer)):
-            inside = np.flatnonzero(reached[start[b] - 1 : start[b + 1] - 1]) + start[b]
-            if inside.size:
-                blocks[row : row + 2, b] = inside[0], inside[-1] + 1
-                if row == 3:
-                    blocks[5, b] = outer[inside[0] - 1] - inside[0]
-    return Tables(
-        blocks.astype(np.uint64), couplings, neighbours.astype(np.uint64), *_expectations(system)
-    )
+    has_inner = np.flatnonzero(inner)
+    of = np.searchsorted(start, has_inner + 1, side="right") - 1
+    blocks[1, of] = has_inner + 1 - inner[has_inner]
+    places, values = _expectations(system)
+    unsigned = blocks.astype(np.uint64), couplings, neighbours.astype(np.uint64)
+    return Tables(*unsigned, places, values)
 
 
 def _expectations(system: Generator) -> tuple[Indices, Array]:

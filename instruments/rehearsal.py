@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pyvisa
 
+from .clock import VirtualClock
 from .errors import CavityLabError, StationFileError
 
 __all__ = ["Rehearsal", "visa_library"]
@@ -61,6 +62,11 @@ class Rehearsal:
         """What the library's name asks of the laboratory (seed, drifts, shot, time, ...)."""
         _, _, query = self.visalib.rpartition("@")[0].partition("?")
         return {key: value for key, value in parse_qsl(query) if key != "session"}
+
+    @property
+    def virtual(self) -> bool:
+        """Whether waiting costs no time: the laboratory has a virtual clock."""
+        return isinstance(self._library.clock, VirtualClock)
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots taken so far."""

@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, cast
 
+import pyvisa
 from qcodes.instrument import Instrument, VisaInstrument
 
 from .calibration import Calibration
@@ -32,7 +33,8 @@ from .rehearsal import Rehearsal, visa_library
 from .roles.base import Health, Role, SafeResult
 from .shipped import find_file
 from .snapshots import strict_json
-from .station_file import StationFile, load_station_file
+from .station_file import Entry, StationFile, load_station_file
+from .station_links import connect
 from .station_lock import StationBusy, station_lock
 from .validated_station import ValidatedStation
 
@@ -72,6 +74,8 @@ class Station:
         self._safe: list[SafeResult] | None = None
         self._closed = False
         self.instruments: Mapping[str, VisaInstrument] = MappingProxyType({})
+        self.unreachable: Mapping[str, Exception] = MappingProxyType({})
+        """Why an instrument of a station that was opened in part could not be reached, by name"""
         self.roles: Mapping[str, Role] = MappingProxyType({})
 
     @classmethod
@@ -82,8 +86,9 @@ class Station:
         seed: int | None = None,
         options: Mapping[str, str] | None = None,
         journal: Journal | None = None,
+        partial: bool = False,
     ) -> Station:
-        """Check a station file, then connect to all its instruments.
+        """Check a station file, then connect to all its instruments, at the same time.
 
         Args:
             path: Station file, or the name of a shipped one, e.g. ``"two_ensemble"``.
@@ -92,11 +97,13 @@ class Station:
             seed: Seed of the rehearsal in place of the laboratory file's own.
             options: Of the rehearsal: ``latency``, ``clock``, ``drifts``, ...
             journal: Register of the messages; a new one if not given.
+            partial: Go on with the instruments that answer, to make them safe; what
+                cannot be reached is in `unreachable`.
 
         Raises:
             StationFileError: With every mistake of the files; nothing was opened.
             StationBusy: If this station is open already, here or elsewhere.
-            LinkError: With every instrument that could not be reached.
+            LinkError: With every instrument that could not be reached, unless `partial`.
         """
         file = load_station_file(find_file(path, ".yaml"))
         rehearsal, files = None, dict(file.files)
@@ -112,7 +119,7 @@ class Station:
             )
         station = cls(file, journal if journal is not None else Journal(), rehearsal, files)
         try:
-            station._open_all()
+            station._open_all(partial)
         except BaseException:
             station._release()
             raise
@@ -120,7 +127,7 @@ class Station:
 
     # ---- opening ---------------------------------------------------------------------
 
-    def _open_all(self) -> None:
+    def _open_all(self, partial: bool) -> None:
         names = [entry.name for entry in (*self.file.instruments, *self.file.roles)]
         taken = [name for name in names if Instrument.exist(name)]
         if taken:
@@ -133,30 +140,31 @@ class Station:
             addresses = [str(entry.address) for entry in self.file.instruments]
             self._exit.enter_context(station_lock(self.file.path, addresses))
         self._exit.callback(self._close_all)
-        self._connect()
+        self._connect(partial)
         self._make_roles()
         self.journal.add_listener(self._heed)
         self._exit.callback(self.journal.remove_listener, self._heed)
 
-    def _connect(self) -> None:
-        opened: dict[str, VisaInstrument] = {}
-        failures: list[tuple[str, Exception]] = []
-        for entry in self.file.instruments:
+    def _connect(self, partial: bool) -> None:
+        def load(entry: Entry) -> VisaInstrument:
             options: dict[str, Any] = {}
             if self._rehearsal is not None:
                 options["visalib"] = self._rehearsal.visalib
             if _takes_journal(entry.kind):
                 options["journal"] = self.journal
-            try:
-                driver = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
-            except Exception as error:
-                log.debug("%s could not be opened", entry.name, exc_info=True)
-                failures.append((f"{entry.name} ({entry.address})", error))
-            else:
-                opened[entry.name] = cast(VisaInstrument, driver)
-        self.instruments = MappingProxyType(opened)
-        if failures:
-            raise _unreachable(self.file, failures)
+            driver = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
+            return cast(VisaInstrument, driver)
+
+        self._qcodes.load_config_files()
+        # finding the VISA library is no work for several threads at once
+        manager = None if self._rehearsal is not None else pyvisa.ResourceManager()
+        virtual = self._rehearsal is not None and self._rehearsal.virtual
+        links = connect(self.file.instruments, load, together=not virtual)
+        del manager
+        self.instruments = MappingProxyType(cast(dict[str, VisaInstrument], links.opened))
+        self.unreachable = MappingProxyType(links.failed)
+        if links.failed and not partial:
+            raise _unreachable(self.file, links.failed)
 
     def _make_roles(self) -> None:
         roles: dict[str, Role] = {}
@@ -164,6 +172,8 @@ class Station:
             options: dict[str, Any] = {}
             if entry.name in self.calibrations:
                 options["calibration"] = self.calibrations[entry.name]
+            if str(entry.init["source"]).partition(".")[0] in self.unreachable:
+                continue
             role = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
             roles[entry.name] = cast(Role, role)
         self.roles = MappingProxyType(roles)
@@ -257,8 +267,7 @@ class Station:
         """
         if self._safe is not None or self._closed:
             return list(self._safe or [])
-        ordered = sorted(self.roles.values(), key=lambda role: role.safe_order)
-        results = [role.safe() for role in ordered]
+        results = [self._make_one_safe(entry) for entry in _in_safe_order(self.file.roles)]
         for result in results:
             log.log(
                 logging.INFO if result.ok else logging.ERROR,
@@ -268,6 +277,25 @@ class Station:
             )
         self._safe = results
         return list(results)
+
+    def _make_one_safe(self, entry: Entry) -> SafeResult:
+        role = self.roles.get(entry.name)
+        if role is not None:
+            return role.safe()
+        source = str(entry.init["source"]).partition(".")[0]
+        return SafeResult(
+            entry.name, False, f"{source} could not be reached: {self.unreachable.get(source)}"
+        )
+
+    def leave_as_is(self) -> None:
+        """Close every link and free the station; outputs stay as they are. Never raises.
+
+        For looking at a station, and for setting it up before a run; `close` and
+        the end of a ``with`` block do nothing afterwards.
+        """
+        if not self._closed:
+            self._safe = []
+            self._release()
 
     def close(self) -> None:
         """Make safe (unless that is done), close every link, free the station. Never raises."""
@@ -304,15 +332,20 @@ def _takes_journal(kind: type[Any]) -> bool:
     return "journal" in getattr(kind.__init__, "__annotations__", {})
 
 
+def _in_safe_order(roles: Sequence[Entry]) -> list[Entry]:
+    return sorted(roles, key=lambda entry: cast(type[Role], entry.kind).safe_order)
+
+
 def _unreachable(
-    file: StationFile, failures: list[tuple[str, Exception]]
+    file: StationFile, failures: Mapping[str, Exception]
 ) -> LinkError | InstrumentError:
     """One error for all instruments that could not be opened."""
     total = len(file.instruments)
+    addresses = {entry.name: entry.address for entry in file.instruments}
     lines = [
         f"{len(failures)} of the {total} instruments of {file.path} could not be opened; "
         "nothing was written to any:",
-        *(f"{name}: {error}" for name, error in failures),
+        *(f"{name} ({addresses[name]}): {error}" for name, error in failures.items()),
     ]
-    wrong = all(isinstance(error, InstrumentError) for _, error in failures)
+    wrong = all(isinstance(error, InstrumentError) for error in failures.values())
     return (InstrumentError if wrong else LinkError)("\n  ".join(lines))

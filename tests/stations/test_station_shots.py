@@ -180,7 +180,10 @@ def test_over_tcp_the_same_messages_are_sent(station: Station, tmp_path: Path) -
         copy = tmp_path / "on_tcp.yaml"
         copy.write_text(text)
         with Station.open(copy) as over_tcp:
+            opening = len(sent(over_tcp))
             over_tcp.roles["gradient"].parameters["detuning_difference"](1000.0)
             assert over_tcp.reveal() is None
             assert take(over_tcp, 5).shape == (5, 2)
-    assert sent(over_tcp) == sent(station)
+    # real links are opened at the same time: in the opening only each one's own order is fixed
+    assert sorted(sent(over_tcp)[:opening]) == sorted(sent(station)[:opening])
+    assert sent(over_tcp)[opening:] == sent(station)[opening:]

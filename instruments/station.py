@@ -34,7 +34,7 @@ from .roles.base import Health, Role, SafeResult
 from .shipped import find_file
 from .snapshots import strict_json
 from .station_file import Entry, StationFile, load_station_file
-from .station_links import connect
+from .station_links import connect, library_name
 from .station_lock import StationBusy, station_lock
 from .validated_station import ValidatedStation
 
@@ -146,21 +146,20 @@ class Station:
         self._exit.callback(self.journal.remove_listener, self._heed)
 
     def _connect(self, partial: bool) -> None:
+        # pyvisa's own search for a library takes a tenth of a second, for every instrument anew
+        manager = pyvisa.ResourceManager(self._rehearsal.visalib if self._rehearsal else "")
+        visalib = self._rehearsal.visalib if self._rehearsal else library_name(manager)
+
         def load(entry: Entry) -> VisaInstrument:
-            options: dict[str, Any] = {}
-            if self._rehearsal is not None:
-                options["visalib"] = self._rehearsal.visalib
+            options: dict[str, Any] = {"visalib": visalib}
             if _takes_journal(entry.kind):
                 options["journal"] = self.journal
             driver = self._qcodes.load_instrument(entry.name, update_snapshot=False, **options)
             return cast(VisaInstrument, driver)
 
         self._qcodes.load_config_files()
-        # finding the VISA library is no work for several threads at once
-        manager = None if self._rehearsal is not None else pyvisa.ResourceManager()
         virtual = self._rehearsal is not None and self._rehearsal.virtual
         links = connect(self.file.instruments, load, together=not virtual)
-        del manager
         self.instruments = MappingProxyType(cast(dict[str, VisaInstrument], links.opened))
         self.unreachable = MappingProxyType(links.failed)
         if links.failed and not partial:

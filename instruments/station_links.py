@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyvisa
+
 from .station_file import Entry
 
-__all__ = ["Connections", "connect"]
+__all__ = ["Connections", "connect", "library_name"]
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,14 @@ def connect(
             entry.name: pool.submit(_attempt, load, entry) for entry in ordered
         }
     return _sorted(ordered, {name: future.result() for name, future in futures.items()})
+
+
+def library_name(manager: pyvisa.ResourceManager) -> str:
+    """The VISA library that pyvisa has chosen, by a name for which it need not search again."""
+    library = manager.visalib
+    package = type(library).__module__.partition(".")[0]
+    backend = "ivi" if package == "pyvisa" else package.removeprefix("pyvisa_")
+    return f"{library.library_path}@{backend}"
 
 
 def _attempt(load: Callable[[Entry], object], entry: Entry) -> object:

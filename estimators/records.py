@@ -128,3 +128,25 @@ def refuse_unknown(records: Mapping[str, ArrayLike], known: tuple[str, ...]) -> 
             f"Column `{strange[0]}` is not known here; the columns are {', '.join(known)}, "
             "status, shot."
         )
+
+
+def refuse_beyond(counts: NDArray[np.float64], largest_mean: float, relative: float = 0.0) -> None:
+    """Refuse counts that all atoms together could not have given.
+
+    Args:
+        counts: (shots, detectors) of good shots.
+        largest_mean: mean counts with every atom in the counted state.
+        relative: relative standard deviation of the gain.
+
+    Raises:
+        RecordError: more than ten standard deviations above `largest_mean`.
+    """
+    limit = largest_mean * (1.0 + 5.0 * relative) + 10.0 * np.sqrt(max(largest_mean, 1.0)) + 10.0
+    beyond = counts > limit
+    if beyond.any():
+        row, port = (int(i) for i in np.argwhere(beyond)[0])
+        raise RecordError(
+            f"Column `counts` must stay below {limit:.6g}, what all atoms together give, but good "
+            f"shot {row}, detector {port} has {counts[row, port]:.6g}; mark it with a status other "
+            "than 1, or correct the atom number or the gain."
+        )

@@ -162,16 +162,20 @@ def volts_of(stretches: tuple[Stretch, ...], times: NDArray[np.float64]) -> NDAr
     return volts
 
 
-def rising_edges(line: tuple[Stretch, ...] | None, period: float) -> list[float]:
+def rising_edges(
+    line: tuple[Stretch, ...] | None, period: float, first: bool = False
+) -> list[float]:
     """Times at which a logic line of equal shots rises; none without a wire.
 
     A line that is high at T0 rises there, unless it was high at the end of the shot before.
+    One that is high all the time rises at the T0 of the `first` shot of a burst.
     """
     if not line:
         return []
     high = either([[Stretch(one.start, one.stop, _is_high(one.value)) for one in line]])
     edges = [one.start for one in high]
-    if high and high[0].start < 1e-12 and high[-1].stop >= period - 1e-12:
+    throughout = len(high) == 1 and first
+    if high and high[0].start < 1e-12 and high[-1].stop >= period - 1e-12 and not throughout:
         edges = edges[1:]
     return edges
 

@@ -88,7 +88,11 @@ class GeneratorOutputs(BlockScpiDevice):
             if self.value("TRIGger#:SOURce", one) != "EXT":
                 continue
             rising = self.value("TRIGger#:SLOPe", one) == "POS"
-            edges = (rising_edges if rising else falling_edges)(line, shot.period)
+            edges = (
+                rising_edges(line, shot.period, shot.index == 0)
+                if rising
+                else falling_edges(line, shot.period)
+            )
             delay = float(self.value("TRIGger#:DELay", one))
             channel.trigger([shot.start + edge + delay for edge in edges])
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 from ..links import Answer, Link, Reply
 from ..observing import input_voltage
 from ..shots import Shot
-from .scope_settings import KEPT, shown_real, shown_whole
+from .base import TTL_HIGH, rising_edges
+from .scope_settings import KEPT, Record, shown_real, shown_whole
 from .scpi import ScpiDevice
 from .scpi_language import Call, ScpiError, Setting, command
 
@@ -36,21 +36,6 @@ TYPES = {"NORM": 0, "PEAK": 1, "AVER": 2, "HRES": 3}
 FORMATS = {"BYTE": 0, "WORD": 1, "ASC": 4}
 GRID = 20_001
 """Points at which a channel is searched for its trigger."""
-
-
-@dataclass(slots=True)
-class Record:
-    """One acquisition of all channels shown.
-
-    Attributes:
-        time: Of its trigger, seconds on the clock.
-        words: Unsigned 16-bit codes by channel.
-        averaged: Triggers in it.
-    """
-
-    time: float
-    words: dict[int, NDArray[np.float64]]
-    averaged: int = 1
 
 
 class KeysightInfiniiVision(ScpiDevice):
@@ -130,12 +115,17 @@ class KeysightInfiniiVision(ScpiDevice):
         terminal = "ext" if source == "EXT" else f"ch{source[-1]}"
         times = np.linspace(0.0, shot.period, GRID)[:-1]
         line = shot.input(self.name, terminal)
+        rising = self.value("TRIGger[:EDGE]:SLOPe") == "POS"
+        if line and all(isinstance(one.value, bool) for one in line) and rising:
+            found = rising_edges(line, shot.period, shot.index == 0)
+            seen = 0.0 <= self.value("TRIGger[:EDGE]:LEVel") < TTL_HIGH
+            return found[0] if found and seen else None
         if line is not None:  # steps are found where they are
             steps = [edge for one in line for edge in (one.start, one.stop) if edge < shot.period]
             times = np.unique(np.concatenate([times, np.array(steps, dtype=float)]))
         volts = input_voltage(self.laboratory, self.name, terminal, shot, times)
         above = volts > self.value("TRIGger[:EDGE]:LEVel")
-        if self.value("TRIGger[:EDGE]:SLOPe") == "NEG":
+        if not rising:
             above = ~above
         edges = np.flatnonzero(above & ~np.roll(above, 1))
         return float(times[edges[0]]) if len(edges) else None

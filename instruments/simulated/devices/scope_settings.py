@@ -1,8 +1,28 @@
-"""What an InfiniiVision keeps, and how it prints numbers."""
+"""What an InfiniiVision keeps, and how it prints numbers, and one record."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
 from .scpi_language import Setting
+
+
+@dataclass(slots=True)
+class Record:
+    """One acquisition of all channels shown.
+
+    Attributes:
+        time: Of its trigger, seconds on the clock.
+        words: Unsigned 16-bit codes by channel.
+        averaged: Triggers in it.
+    """
+
+    time: float
+    words: dict[int, NDArray[np.float64]]
+    averaged: int = 1
 
 
 def shown_real(value: float) -> str:

@@ -110,7 +110,7 @@ class ThorlabsSC10(SimulatedDevice):
         self._settle(shot.start)
         waiting = self.enabled_at is not None and self.started_at is None
         if waiting and self.values["trig"] and self.values["mode"] in (AUTO, SINGLE, REPEAT):
-            edges = rising_edges(shot.input(self.name, "trigger"), shot.period)
+            edges = rising_edges(shot.input(self.name, "trigger"), shot.period, shot.index == 0)
             if edges:
                 self.started_at = shot.start + edges[0]
         if self.values["mode"] == GATE and self.enabled_at is not None:

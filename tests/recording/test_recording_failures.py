@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cavitylab.protocols.recording import (
@@ -117,6 +118,35 @@ def test_room_is_made_once_before_giving_up(writer, known, monkeypatch):
     assert known.check_run(Run.open(writer.path)) == 200
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("call", [1, 4, 9])
+def test_a_journal_that_fails_for_good_at_any_commit_keeps_what_it_acknowledged(
+    writer, known, monkeypatch, number, call
+):
+    """From its k-th commit on the disk refuses: the caller is told, acknowledged rows stay."""
+    original = Journal.write
+    commits = []
+
+    def failing(self, frames, delete_through=-1):
+        commits.append(frames)
+        if frames and len(commits) > call:
+            raise OSError(number, os.strerror(number))
+        return original(self, frames, delete_through)
+
+    monkeypatch.setattr(Journal, "write", failing)
+    with pytest.raises(StorageError):
+        for k in range(100):
+            writer.append("shot", known.shots(10 * k, 10 * k + 10)).wait(60)
+    acknowledged = writer.acknowledged["shot"]
+    with pytest.raises(StorageError):
+        writer.append_row("shot", **{n: c[0] for n, c in known.shots(0, 1).items()})
+    monkeypatch.undo()
+    with pytest.raises(StorageError):
+        writer.close()
+    run = Run.open(writer.path)
+    assert known.check_run(run) == acknowledged and run.verify().ok and run.state == "failed"
+
+
 @pytest.mark.parametrize("call", range(0, 24, 6))
 @pytest.mark.parametrize("operation", ["stage", "rename", "sync_directory"])
 def test_an_error_at_any_call_of_the_publisher_loses_nothing(
@@ -176,6 +206,41 @@ def test_a_network_folder_is_refused(tmp_path, known, monkeypatch):
     with pytest.raises(StorageError, match="nfs4"):
         RunWriter.create(tmp_path, "far", known.streams)
     assert layout.network_file_system(tmp_path) is None
+
+
+def test_single_rows_and_blocks_mix_in_any_order(writer, known):
+    """The quick way for single rows and the way for blocks fill one table."""
+    rng = np.random.default_rng(4)
+    row, tickets = 0, []
+    while row < 5000:
+        count = int(rng.choice([1, 1, 1, 1, 70]))
+        rows = known.shots(row, row + count)
+        if count == 1 and rng.random() < 0.9:
+            tickets.append(writer.append_row("shot", **{n: c[0] for n, c in rows.items()}))
+        else:
+            tickets.append(writer.append("shot", rows))
+        assert (tickets[-1].first, tickets[-1].end) == (row, row + count)
+        row += count
+    writer.close()
+    assert all(ticket.done() for ticket in tickets)
+    assert known.check_run(Run.open(writer.path)) == row
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"status": 0}, {"status": 1.5}, {"counts": [1]}, {"counts": [1, 2**31]}, {"time": "now"}],
+    ids=["status zero", "fraction", "short", "overflow", "text"],
+)
+def test_a_single_row_that_does_not_fit_is_refused_and_leaves_nothing(writer, known, values):
+    """The quick way refuses what the other refuses, with the same error."""
+    right = {n: c[0] for n, c in known.shots(0, 1).items()}
+    with pytest.raises(SchemaError, match="stream 'shot'"):
+        writer.append_row("shot", **{**right, **values})
+    with pytest.raises(SchemaError, match="stream 'shot'"):
+        writer.append_row("shot", **{**right, "extra": 1})
+    with pytest.raises(SchemaError, match="stream 'shot'"):
+        writer.append_row("shot", status=1)
+    assert writer.append_row("shot", **right).first == 0
 
 
 def test_all_tickets_are_settled_on_close(writer, known):

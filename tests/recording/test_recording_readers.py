@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from cavitylab.protocols.recording import Run
@@ -88,3 +91,32 @@ def test_records_are_lazy(writer, known):
     (writer.path / "data.zarr" / "counts" / "c.0.0").write_bytes(b"nothing of use")
     records = Run.open(writer.path).records
     assert np.array_equal(records.point_index.values, np.zeros(10))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_reader_of_a_million_shots_sees_a_growing_right_prefix(start_program, known, tmp_path):
+    """Ten looks a second during a fast run with a publisher process: never torn, never shorter."""
+    total = 1_000_000
+    process, pipe = start_program(
+        "writing_program.py", root=str(tmp_path), seed=1, largest_block=2000, pause=0.002,
+        publisher="process", stop_at=total,
+    )  # fmt: skip
+    path, _ = pipe.recv()
+    threading.Thread(target=_drain, args=(pipe,), daemon=True).start()
+    length, looks = 0, 0
+    while process.is_alive():
+        with xr.open_zarr(Path(path) / "data.zarr", chunks=None) as dataset:
+            now = dataset.sizes["shot"]
+            assert now >= length
+            known.check(dataset.isel(shot=slice(length, now)), first=length)
+        length, looks = now, looks + 1
+        time.sleep(0.1)
+    run = Run.open(path)
+    assert looks > 5 and run.state == "complete" and known.check_run(run) >= total
+
+
+def _drain(pipe) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.recv()

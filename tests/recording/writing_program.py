@@ -1,6 +1,7 @@
 """Write known rows until killed; tell the pipe the path, then every acknowledged count.
 
 Given: pipe, root (or path of a run to resume), seed, largest_block, pause (s between blocks).
+Closes the run at stop_at rows, if given.
 With publisher ("process" or "thread") the first message is (path, publisher's process id).
 """
 
@@ -35,7 +36,7 @@ path = str(writer.path)
 row = writer.appended["shot"]
 pipe.send((path, writer.publisher_pid) if "publisher" in settings else path)
 writer.on_durable(lambda rows: pipe.send(rows["shot"]))
-while True:
+while row < settings.get("stop_at", 1 << 62):
     k = np.arange(row, row + rng.integers(1, settings["largest_block"] + 1))
     rows = {
         "time": 1_700_000_000_000_000_000 + 1000 * k,
@@ -51,3 +52,4 @@ while True:
     if rng.random() < 0.1:
         writer.annotate(note=f"row {row}")
     time.sleep(rng.exponential(settings["pause"]))
+writer.close()

@@ -219,8 +219,9 @@ class TestWaveforms:
         laboratory = laboratory_named(library.removesuffix("@cavitylab"))
         box = SRSDG645("box", "TCPIP0::10.0.0.2::5025::SOCKET", visalib=library)
         box.set_delays({"A": ("T0", 1e-3), "B": ("A", 1e-3)})
-        laboratory.fire("timing_box", laboratory.now(), 10e-3, 1)
-        shot = laboratory._shot(laboratory.burst, 0)
+        burst = laboratory.fire("timing_box", laboratory.now(), 10e-3, 1)
+        assert burst is not None
+        shot = laboratory._shot(burst, 0)
         line = laboratory.devices["generator"].signal("ch1", shot)
         seen = [value_at(line, 1e-3 + t) for t in (-1e-6, 50.05e-6, 99.95e-6, 101e-6)]
         assert seen == pytest.approx([0.0, 1.0, 2.0, 0.0], abs=2e-3)

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from ._compiled import compiled
 
 # All positions are unsigned: a signed index may be negative, and is then counted from the end,
 # a choice inside the loop that keeps it from being vectorised.
 _Index = np.uint64
 _NONE, _ONE = _Index(0), _Index(1)
 _CHUNK = _Index(128)  # columns: what the loops over them read and write stays in the first cache
-_compiled: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 
 
-@_compiled
+@compiled
 def _from_the_left(
     row: Any,
     now: Any,
@@ -47,7 +47,7 @@ def _from_the_left(
         row[k] = (here + decay[k]) * now[own + k] + ladder + across
 
 
-@_compiled
+@compiled
 def _from_the_right(
     row: Any, now: Any, inner: Any, outer: Any, inward: Any, outward: Any, first: Any, last: Any
 ) -> None:
@@ -59,7 +59,7 @@ def _from_the_right(
         row[k] += inward[k] * now[inner + k] - outward[k] * now[outer + k]
 
 
-@_compiled
+@compiled
 def _finish(
     row: Any,
     now: Any,
@@ -80,7 +80,7 @@ def _finish(
         older[own + k] = row[k] + ladder + jumps - back * older[own + k]
 
 
-@_compiled
+@compiled
 def _collect(
     total: Any, one: Any, other: Any, here: Any, there: Any, first: Any, last: Any
 ) -> None:
@@ -88,7 +88,7 @@ def _collect(
         total[k] += here * one[k] + there * other[k]
 
 
-@_compiled
+@compiled
 def _advance_block(
     b: Any,
     now: Any,
@@ -129,7 +129,7 @@ def _advance_block(
         _mirror_block(older, blocks, b, width)
 
 
-@_compiled
+@compiled
 def _mirror_block(rho: Any, blocks: Any, b: Any, width: Any) -> None:
     """Copy the block (J+1, J) of block b to (J, J+1)."""
     for i in range(blocks[0, b - _ONE], blocks[0, b]):
@@ -137,14 +137,14 @@ def _mirror_block(rho: Any, blocks: Any, b: Any, width: Any) -> None:
             rho[i * width + j] = rho[j * width + i]
 
 
-@_compiled
+@compiled
 def mirror(rho: Any, blocks: Any, width: Any) -> None:
     """Copy all blocks (J+1, J) to (J, J+1)."""
     for b in range(_ONE, _Index(blocks.shape[1] - 1)):
         _mirror_block(rho, blocks, b, _Index(width))
 
 
-@_compiled
+@compiled
 def advance_twice(
     now: Any,
     older: Any,
@@ -188,7 +188,7 @@ def advance_twice(
             )
 
 
-@_compiled
+@compiled
 def expect(rho: Any, places: Any, values: Any, out: Any) -> None:
     """out[k] <- sum over e of values[e, k] rho[places[e]]."""
     out[:] = 0.0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -27,20 +28,21 @@ _REACH_AT_FIRST = 30.0  # length of a step in units of 1/(imaginary semi-axis), 
 _REACH = 300.0
 _TRACE_ERROR = 1e-10  # of a step without loss over the edge
 _TRIES = 12
+_SPEED = 2.0  # at most, of a cloud, in units of its hopping element
 _NEARLY_ALL = 0.76  # part of the states from which on a step takes them all
 _SPREADING = 2.0  # turns of the drive during which the cloud may still grow
 _SHRINK = 0.95  # the window is changed when at most this part of it remains
 
 Indices = NDArray[np.int64]
+Unsigned = NDArray[np.uint64]
 
 
 def kernel() -> ModuleType | None:
     """The compiled loops, or None where numba is not installed."""
     try:
-        from . import relaxation_kernel
+        return import_module(".relaxation_kernel", __package__)
     except ImportError:
         return None
-    return relaxation_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,10 @@ def window_around(system: Generator, weights: Array, discard: float) -> Window:
 class Tables:
     """A generator as `relaxation_kernel` wants it, without the scale."""
 
-    blocks: Indices
+    blocks: Unsigned
     couplings: Array
-    neighbours: Indices
-    places: Indices
+    neighbours: Unsigned
+    places: Unsigned
     values: Array
 
 
@@ -137,11 +139,10 @@ def tables(system: Generator) -> Tables:
     of = np.searchsorted(start, has_inner + 1, side="right") - 1
     blocks[1, of] = has_inner + 1 - inner[has_inner]
     places, values = _expectations(system)
-    unsigned = blocks.astype(np.uint64), couplings, neighbours.astype(np.uint64)
-    return Tables(*unsigned, places, values)
+    return Tables(blocks.astype(np.uint64), couplings, neighbours.astype(np.uint64), places, values)
 
 
-def _expectations(system: Generator) -> tuple[Indices, Array]:
+def _expectations(system: Generator) -> tuple[Unsigned, Array]:
     """The seven of `Generator.expectations` as elements of the lower half."""
     rows, columns, values = system.observables
     n = system.size
@@ -218,15 +219,20 @@ class _Cloud:
             * math.pi
             / math.hypot(parameters.rabi_frequency, 0.5 * parameters.detuning_difference)
         )
-        # A cloud moves at most by twice its hopping element in a unit of time.
-        in_m = 2.0 * float(np.abs(whole.drift.diagonal(-1)).max(initial=0.0))
+        in_m = float(np.abs(whole.drift.diagonal(-1)).max(initial=0.0))
         elements = abs(sp.tril(whole.drift, -2)).tocoo().data
-        self._speeds = (in_m, 2.0 * float(elements.max(initial=0.0)))
+        in_j = float(elements.max(initial=0.0))
+        self._speeds = (_SPEED * in_m, _SPEED * in_j)
         self._first_duration = _REACH_AT_FIRST / _tight_ellipse(whole).imaginary
         self._margins = {True: 2, False: 1}  # while the cloud spreads, and later
         down = whole.all_down()
         self._recent: list[tuple[float, Array]] = [(0.0, down)]
         self.now = 0.0
+        self._window: Window
+        self._states: Indices
+        self._rho: Matrix
+        self._table: Tables
+        self._ellipse: Ellipse
         self._enter(window_around(whole, down, 0.0) if discard > 0.0 else self._everything())
 
     def step(self, stop: float) -> Step:
@@ -280,12 +286,13 @@ class _Cloud:
             down = self._whole.all_down()[states]
             moved[1:-1, 1:-1] = np.multiply.outer(down, down)
         else:
-            _, of, to = np.intersect1d(self._states, states, True, return_indices=True)
+            _, of, to = np.intersect1d(
+                self._states, states, assume_unique=True, return_indices=True
+            )
             moved[np.ix_(to + 1, to + 1)] = self._rho[np.ix_(of + 1, of + 1)]
         self._window, self._states, self._rho = window, states, moved
-        self._system = self._whole.restricted(states)
-        self._table = tables(self._system)
-        self._ellipse = _tight_ellipse(self._system)
+        system = self._whole.restricted(states)
+        self._table, self._ellipse = tables(system), _tight_ellipse(system)
 
     def _follow(self) -> None:
         """Change the window where the cloud needs another, or much less of it."""

@@ -10,8 +10,9 @@ from .._checks import not_negative, positive
 from ..cumulants import DecayingEnsembles
 from ..cumulants_trajectory import cumulant_trajectory
 from ..dissipative_gap import dissipative_gap, perturbative_gap
-from ..relaxation import relax_until, spectral_ellipse
-from ..relaxation_generator import generator
+from ..relaxation import compiles, relax_until
+from ..relaxation_generator import generator, spectral_ellipse
+from ..relaxation_window import kernel
 from ..two_ensembles import (
     SteadyState,
     TwoEnsembles,
@@ -33,6 +34,8 @@ _INFIDELITY = 1e-3
 # a cumulant trajectory 150 us for each radian of the drive.
 _RELAXATION_WORK = 1e8
 _RELAXATION_SPIN = 6.0
+_COMPILED_RELAXATION_WORK = 3e8  # at 2 to 4 ns
+_COMPILED_RELAXATION_SPIN = 10.0
 _GAP_WORK = 2.5e6
 _GAP_SPIN = 4.0
 _CUMULANT_RADIANS = 5e3
@@ -143,11 +146,16 @@ def _relaxation_time(state: SteadyState) -> Predicted:
 def _exact_relaxation_time(state: SteadyState) -> float | None:
     """t_ss, or None where it would take longer than about a second to compute."""
     parameters = state.parameters
-    if parameters.spin > _RELAXATION_SPIN:
+    if parameters.spin > _COMPILED_RELAXATION_SPIN:
+        return None
+    work = _RELAXATION_WORK
+    if compiles(parameters) and kernel() is not None:
+        work = _COMPILED_RELAXATION_WORK
+    elif parameters.spin > _RELAXATION_SPIN:
         return None
     system = generator(parameters)
     reach = spectral_ellipse(system)
-    longest = _RELAXATION_WORK / (system.size**2 * reach.imaginary)
+    longest = work / (system.size**2 * reach.imaginary)
     # No time found so far is below 2.5 times the bound: not worth beginning.
     if longest < 2.5 * relaxation_time_bound(state, _INFIDELITY):
         return None

@@ -73,6 +73,15 @@ class AomSettings(RoleSettings):
             )
         return MappingProxyType(found)
 
+    def bounds(self, calibration: Calibration | None) -> MappingProxyType[str, Limits]:
+        """Amplitudes in Hz that calibration and `max_power` allow."""
+        if calibration is None or self.problems(calibration):
+            return MappingProxyType({})
+        low, high = intersection(calibration.domain, (0.0, watt(self.max_power)))
+        return MappingProxyType(
+            {"amplitude": (calibration.forward(low), calibration.forward(high))}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AomProgram:
@@ -129,7 +138,8 @@ class Aom(Role):
                 f"{self.name}: the synthesizer's power limit of {dbm(driver):.4g} dBm lies below "
                 f"the calibration's domain, which begins at {dbm(low):.4g} dBm"
             )
-        return self.calibration.forward(low), self.calibration.forward(high)
+        ends = self.calibration.forward(low), self.calibration.forward(high)
+        return intersection(ends, self.narrowed("amplitude"))
 
     def power_of(self, amplitude: float) -> float:
         """RF power in dBm that gives `amplitude` in Hz.

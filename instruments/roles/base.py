@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -63,6 +64,10 @@ class RoleSettings(BaseModel):
         """Impossible limits: the key and what is wrong with it, given the calibration."""
         return {}
 
+    def bounds(self, calibration: Calibration | None) -> Mapping[str, Limits]:
+        """What the files alone allow for each parameter that can be set, in its unit."""
+        return {}
+
 
 class Role(Instrument):
     """Base class of the roles.
@@ -106,6 +111,7 @@ class Role(Instrument):
         for key, text in self.settings.problems(self._calibration).items():
             raise LimitError(f"{name}: `{key}` {text}")
         self._restarts_seen = 0
+        self._narrowed: dict[str, Limits] = {}
         super().__init__(name)
 
     @classmethod
@@ -163,6 +169,41 @@ class Role(Instrument):
         """What the role is made of; asks the instrument nothing."""
         kind, source = type(self).__name__, str(self.source.full_name)
         return {"vendor": "cavitylab", "model": kind, "serial": source, "firmware": None}
+
+    # ---- limits ----------------------------------------------------------------------
+
+    def narrow(self, parameter: str, low: float = -inf, high: float = inf) -> Limits:
+        """Narrow the limits of a parameter, in its unit, for as long as the station is open.
+
+        Limits can only become narrower: those of calibration, station file and
+        driver hold as well, and an earlier narrowing stays.
+
+        Returns:
+            What was asked for in all, the limits from elsewhere left aside.
+
+        Raises:
+            LimitError: If nothing would be left, or the role has no such limits.
+        """
+        bounds = self.settings.bounds(self._calibration)
+        if parameter not in bounds:
+            known = ", ".join(bounds) or "none"
+            raise LimitError(
+                f"{self.name} has no limits of `{parameter}` to narrow (those with limits: {known})"
+            )
+        new = intersection(self.narrowed(parameter), (low, high))
+        left = intersection(new, bounds[parameter])
+        if not left[0] <= left[1]:
+            before = intersection(self.narrowed(parameter), bounds[parameter])
+            raise LimitError(
+                f"{self.name}: [{low:g}, {high:g}] leaves nothing of the limits of `{parameter}`, "
+                f"which are [{before[0]:g}, {before[1]:g}]"
+            )
+        self._narrowed[parameter] = new
+        return new
+
+    def narrowed(self, parameter: str) -> Limits:
+        """What `narrow` has left of a parameter's values so far."""
+        return self._narrowed.get(parameter, (-inf, inf))
 
     # ---- what was sent, and whether it is still there --------------------------------
 

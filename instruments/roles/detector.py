@@ -74,7 +74,7 @@ class Detector(Role):
     """
 
     settings_model: ClassVar[type[RoleSettings]] = DetectorSettings
-    safe_order: ClassVar[int] = 50
+    safe_order: ClassVar[int] = 60
     calibration_kinds: ClassVar[tuple[str, ...]] = ("counts",)
     calibration_units: ClassVar[tuple[str, str] | None] = ("atoms", "counts")
     sources = MappingProxyType({"Keysight53220A": ()})

@@ -24,7 +24,8 @@ class GradientCoilSettings(RoleSettings):
         calibration: File of kind ``linear``, from A to Hz.
         max_current: Largest current, of either sign, in A.
         compliance: Voltage in V up to which the supply drives that current.
-        ramp_rate: A/s, for every change of the current.
+        ramp_rate: A/s, for every change of the current; the supply's own `ramp_rate`
+            holds as well.
         settle_time: Seconds to wait at the end of a ramp.
         tolerance: Largest difference between current set and measured, in A.
     """
@@ -49,6 +50,13 @@ class GradientCoilSettings(RoleSettings):
                 }
             )
         return MappingProxyType({})
+
+    def bounds(self, calibration: Calibration | None) -> MappingProxyType[str, Limits]:
+        """Detuning differences in Hz that calibration and `max_current` allow."""
+        if calibration is None or self.problems(calibration):
+            return MappingProxyType({})
+        most = (-self.max_current, self.max_current)
+        return MappingProxyType({"detuning_difference": _between(calibration, most)})
 
 
 class GradientCoil(Role):
@@ -83,9 +91,8 @@ class GradientCoil(Role):
     def limits(self) -> Limits:
         """Smallest and largest detuning difference in Hz."""
         most = min(self.settings.max_current, self._supply.max_current)
-        low, high = intersection(self.calibration.domain, (-most, most))
-        ends = self.calibration.forward(low), self.calibration.forward(high)
-        return min(ends), max(ends)
+        detunings = _between(self.calibration, (-most, most))
+        return intersection(detunings, self.narrowed("detuning_difference"))
 
     def current_of(self, detuning: float) -> float:
         """Coil current in A that gives `detuning` in Hz.
@@ -107,11 +114,26 @@ class GradientCoil(Role):
     def _set_detuning_difference(self, detuning: float) -> None:
         current = self.current_of(detuning)
         if not self._supply.output_enabled.get():
+            self._refuse_if_tripped()
             self._switch_on()
-        self._supply.ramp_current(current, self.settings.ramp_rate)
+        self._driven = True
+        self._supply.ramp_current(current, self.ramp_rate)
         self.clock.wait(self.settings.settle_time)
         self._check_reached(current)
-        self._driven = True
+
+    def _refuse_if_tripped(self) -> None:
+        if self._driven:
+            raise InstrumentError(
+                f"{self.name}: the output went off by itself, so its interlock or a protection "
+                "has tripped. Look at the coil's cooling and at the supply, then make the role "
+                "safe: only after that it is switched on again."
+            )
+
+    @property
+    def ramp_rate(self) -> float:
+        """Largest slew of the current in A/s: the smaller of station file and supply."""
+        supply = getattr(self._supply, "ramp_rate", self.settings.ramp_rate)
+        return float(min(self.settings.ramp_rate, supply))
 
     def _switch_on(self) -> None:
         """Output on at 0 A, with the compliance set before."""
@@ -143,3 +165,10 @@ class GradientCoil(Role):
         wanted = float(self._supply.current.get())
         good = abs(measured - wanted) <= self.settings.tolerance
         return Health(good, f"{measured:.4g} A flow of {wanted:.4g} A set")
+
+
+def _between(calibration: Calibration, currents: Limits) -> Limits:
+    """Detuning differences in Hz at the ends of `currents` within the calibration's domain."""
+    low, high = intersection(calibration.domain, currents)
+    ends = calibration.forward(low), calibration.forward(high)
+    return min(ends), max(ends)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -9,13 +11,12 @@ from pydantic import Field
 from qcodes.parameters import Parameter
 from qcodes.validators import Numbers
 
+from ..calibration import Calibration
 from ..drivers.toptica_dlcpro import DLCproLaser
 from ..errors import LimitError
 from .base import Health, Limits, Role, RoleSettings, intersection
 
 __all__ = ["Laser", "LaserSettings"]
-
-UNLIMITED = (0.0, float("inf"))
 
 
 class LaserSettings(RoleSettings):
@@ -23,6 +24,7 @@ class LaserSettings(RoleSettings):
 
     Attributes:
         max_current: Largest diode current in A.
+        max_power: Largest optical power in W; needs a calibration.
         calibration: Optional file of kind ``linear``, from A to W of optical power.
         locked: Whether a good laser must be locked.
         when_safe: What the safe state is: ``keep`` leaves the emission as it is
@@ -30,9 +32,40 @@ class LaserSettings(RoleSettings):
     """
 
     max_current: Annotated[float, Field(gt=0)]
+    max_power: Annotated[float, Field(gt=0)] | None = None
     calibration: str | None = None
     locked: bool = True
     when_safe: Literal["keep", "off"] = "keep"
+
+    def problems(self, calibration: Calibration | None) -> Mapping[str, str]:
+        """A limit of the power means nothing without a calibration, or below its range."""
+        if self.max_power is None:
+            return {}
+        if self.calibration is None:
+            return {
+                "max_power": "needs a `calibration` from A to W: without one nobody knows the power"
+            }
+        if calibration is not None and self.max_power < calibration.range[0]:
+            return {
+                "max_power": f"of {self.max_power:g} W lies below the calibration's range, which "
+                f"begins at {calibration.range[0]:g} W: nothing could be set"
+            }
+        return {}
+
+    def bounds(self, calibration: Calibration | None) -> Mapping[str, Limits]:
+        """Diode currents in A, and with a calibration powers in W, that the files allow."""
+        if calibration is None:
+            return {"current": (0.0, self.max_current)}
+        if self.problems(calibration):
+            return {}
+        currents = intersection(calibration.domain, (0.0, self.max_current))
+        if currents[0] > currents[1]:
+            return {}
+        most = inf if self.max_power is None else self.max_power
+        ends = sorted(calibration.forward(current) for current in currents)
+        powers = intersection((ends[0], ends[1]), (-inf, most))
+        held = sorted(calibration.inverse(power) for power in powers)
+        return {"current": (held[0], held[1]), "power": powers}
 
 
 class Laser(Role):
@@ -43,7 +76,7 @@ class Laser(Role):
     """
 
     settings_model: ClassVar[type[RoleSettings]] = LaserSettings
-    safe_order: ClassVar[int] = 30
+    safe_order: ClassVar[int] = 40
     calibration_kinds: ClassVar[tuple[str, ...]] = ("linear",)
     calibration_units: ClassVar[tuple[str, str] | None] = ("A", "W")
     calibration_optional: ClassVar[bool] = True
@@ -85,15 +118,24 @@ class Laser(Role):
     @property
     def limits(self) -> Limits:
         """Smallest and largest diode current in A; the driver keeps its own limits too."""
-        domain = self.calibration.domain if self.has_calibration else UNLIMITED
-        return intersection(domain, (0.0, self.settings.max_current))
+        bounds = self.settings.bounds(self._calibration)
+        if not bounds:
+            raise LimitError(
+                f"{self.name}: max_current, max_power and the calibration's domain leave no current"
+            )
+        low, high = intersection(bounds["current"], self.narrowed("current"))
+        if "power" in bounds:
+            powers = intersection(bounds["power"], self.narrowed("power"))
+            ends = sorted(self.calibration.inverse(power) for power in powers)
+            return intersection((low, high), (ends[0], ends[1]))
+        return low, high
 
     def _set_current(self, current: float) -> None:
         low, high = self.limits
         if not low <= current <= high:
             raise LimitError(
                 f"{self.name}: diode current {current:g} A lies outside [{low:g}, {high:g}] A, "
-                "given by the station file's max_current and the calibration"
+                "given by the station file's max_current and max_power and the calibration"
             )
         self._laser.current_set.set(current)
 

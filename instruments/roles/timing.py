@@ -80,7 +80,7 @@ class Timing(Role):
     """
 
     settings_model: ClassVar[type[RoleSettings]] = TimingSettings
-    safe_order: ClassVar[int] = 40
+    safe_order: ClassVar[int] = 50
     sources = MappingProxyType({"SRSDG645": ()})
 
     def __init__(self, name: str, **settings: Any) -> None:

@@ -79,8 +79,8 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "coil_supply: unknown key `max_complience` (did you mean `max_compliance`?)",
     ),
     "unknown key of a role": (
-        "      ramp_rate: 4.0",
-        "      ramprate: 4.0",
+        "      ramp_rate: 4.0\n      settle_time",
+        "      ramprate: 4.0\n      settle_time",
         "gradient: unknown key `ramprate` (did you mean `ramp_rate`?)",
     ),
     "missing key of a role": ("      frequency: 80.0e+6\n", "", "drive: key `frequency` is miss"),
@@ -173,13 +173,13 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "coil_supply: key `parameters` is refused: QCoDeS would change",
     ),
     "scale of QCoDeS": (
-        "      ramp_rate: 4.0",
-        "      ramp_rate: 4.0\n      scale: 1000",
+        "      ramp_rate: 4.0\n      settle_time",
+        "      ramp_rate: 4.0\n      scale: 1000\n      settle_time",
         "gradient: key `scale` is refused: QCoDeS' `scale` is applied behind the validator",
     ),
     "limits of a role": (
-        "      ramp_rate: 4.0",
-        "      limits: [0, 1]",
+        "      ramp_rate: 4.0\n      settle_time",
+        "      limits: [0, 1]\n      settle_time",
         "gradient: key `limits` is refused: QCoDeS would replace",
     ),
     "writing on loading": (
@@ -269,6 +269,10 @@ def test_drivers_of_others_are_taken_on_trust(station: Path) -> None:
             "cavitylab.instruments.drivers.kepco_bop.KepcoBOP",
             "qcodes.instrument_drivers.yokogawa.YokogawaGS200",
         ),
-        ("    init:\n      max_current: 12.0\n      max_compliance: 20.0\n", ""),
+        (
+            "    init:\n      max_current: 12.0\n      max_compliance: 20.0\n"
+            "      ramp_rate: 4.0\n",
+            "",
+        ),
     )
     assert load_station_file(station).instruments[3].kind.__name__ == "YokogawaGS200"

@@ -39,12 +39,14 @@ class Keeper(Protocol):
 
     def reserve(self, size: int) -> bool:
         """Make room for `size` bytes of rows; called with the lock held."""
+        ...
 
     def wait(self, queue: RowQueue, end: int, timeout: float | None) -> None:
         """Until rows below `end` are acknowledged; raises when they will not be."""
 
     def is_settled(self, queue: RowQueue, end: int) -> bool:
         """Whether rows below `end` are acknowledged, or never will be."""
+        ...
 
 
 class Ticket:

@@ -220,6 +220,7 @@ def test_no_power_cut_of_hundreds_loses_or_garbles_a_row(tmp_path, known):
     _campaign(tmp_path, known, Publisher, cuts=200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [NoChunkFlush, NoDirectoryFlush, NoRootFlush, LateFlush, RootFirst]
 )

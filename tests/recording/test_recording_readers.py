@@ -13,6 +13,9 @@ import xarray as xr
 
 from cavitylab.protocols.recording import Run
 
+PATIENCE = 120.0
+"""Seconds after which a run that should grow is taken not to."""
+
 
 def test_another_process_reads_a_growing_store(start_program, known, tmp_path):
     """Plain `xr.open_zarr` sees consistent, right, never shrinking rows during the run."""
@@ -21,15 +24,15 @@ def test_another_process_reads_a_growing_store(start_program, known, tmp_path):
     )
     data = Path(pipe.recv()) / "data.zarr"
     lengths = [0]
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE
+    while lengths[-1] <= 1000 or len(set(lengths)) < 6:
+        assert time.monotonic() < deadline, "the store does not grow"
         dataset = xr.open_zarr(data, chunks=None)
         lengths.append(known.check(dataset))
         assert lengths[-1] >= lengths[-2]
         time.sleep(0.01)
     # A Dataset opened long ago keeps its length and its values.
     assert known.check(dataset) == lengths[-1]
-    assert lengths[-1] > 1000 and len(set(lengths)) > 3
 
 
 def test_another_process_loads_what_was_just_acknowledged(start_program, known, tmp_path):
@@ -39,14 +42,15 @@ def test_another_process_loads_what_was_just_acknowledged(start_program, known, 
     )
     run = Run.open(pipe.recv())
     acknowledged, before = 0, 0
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE
+    while before <= 1000:
+        assert time.monotonic() < deadline, "nothing is acknowledged"
         while pipe.poll(0):
             acknowledged = pipe.recv()
         count = known.check(run.load("shot"))
         assert count >= max(acknowledged, before)
         before = count
-    assert before > 100 and run.state == "running"
+    assert run.state == "running"
 
 
 def test_follow_gives_every_row_once_while_a_run_is_written(writer, known):

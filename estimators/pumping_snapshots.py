@@ -211,8 +211,8 @@ class SnapshotPosterior:
 
     def check(self, optimum: Optimum) -> GoodnessOfFit | None:
         """Sums of standardised residuals and of their squares over groups of like pumps."""
-        pumps, place = self._likelihood.pumps, self._likelihood.place
-        shots = np.bincount(place, self._repeats)
+        place = self._likelihood.place
+        shots = np.bincount(place, self._repeats).astype(np.float64)
         groups = _groups(shots)
         if groups is None:
             return None
@@ -225,7 +225,7 @@ class SnapshotPosterior:
         cross = cumulants[2] / std**3
         fourth = 2.0 + cumulants[3] / std**4
         member = np.eye(int(groups.max()) + 1)[:, groups]
-        pair = member[:, :] if len(member) < 3 else np.eye(2)[:, (groups * 2) // len(member)]
+        pair = member if len(member) < 3 else np.eye(2)[:, (groups * 2) // len(member)]
         residual = np.concatenate([member @ first, pair @ second])
         noise = np.block(
             [

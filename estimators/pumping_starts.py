@@ -27,7 +27,7 @@ def number_moments(atoms: float, log_ratios: Array) -> tuple[Array, Array]:
 def snapshot_starts(beliefs: SnapshotBeliefs, pairs: Array, repeats: Array) -> list[Array]:
     """A few (u_c, g, b), each the best of its neighbourhood by weighted least squares."""
     pumps, place = np.unique(pairs[:, 0], return_inverse=True)
-    shots = np.bincount(place, repeats)
+    shots = np.bincount(place, repeats).astype(np.float64)
     means = np.bincount(place, repeats * pairs[:, 1]) / shots
     seen = pumps > 0.0
     logs = np.log(pumps[seen])
@@ -48,7 +48,7 @@ def _grid(beliefs: SnapshotBeliefs, logs: Array) -> Array:
     """ln u_c: the pumps themselves (at most 60), values between them, and a little beyond."""
     chosen = np.quantile(logs, np.linspace(0.0, 1.0, min(60, 3 * logs.size)))
     width = 4.0 / beliefs.atoms
-    parts = [chosen, [logs.min() - width, logs.max() + width]]
+    parts: list[Array] = [chosen, np.array([logs.min() - width, logs.max() + width])]
     if beliefs.critical_pump is not None:
         known = math.log(beliefs.critical_pump.value)
         parts.append(known + beliefs.critical_pump.std / beliefs.critical_pump.value * _NEAR)

@@ -1,0 +1,262 @@
+"""Critical pump, decay, count rate and background from sweeps of the pump up and down.
+
+The excited atoms are a hidden birth-death chain behind Poisson counts in short bins. The
+full likelihood is that of `pumping_chain`; the fast path weighs mean counts with their
+covariance (`pumping_moments`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .estimate import Estimate, GoodnessOfFit
+from .pumping_beliefs import SweepBeliefs
+from .pumping_chain import Ramp, filter_sweeps, space_of
+from .pumping_check import residual_test
+from .pumping_moments import BinnedRamp, expected_counts, fit_means, merged, values_at
+from .pumping_posterior import (
+    Coordinate,
+    Coordinates,
+    check_level,
+    common_flags,
+    quantities_of,
+    undetermined,
+)
+from .pumping_records import read_sweeps
+from .pumping_sweep_starts import sweep_start
+from .scoring import Optimum, Point, maximise
+
+Array = NDArray[np.float64]
+
+LONGEST_BIN = 0.13  # of 1/gamma: beyond it the split of motion and counting biases the fit
+FEWEST_SWEEPS = 2
+_FEW_SWEEPS = 10
+_METHODS = ("chain", "moments")
+_TEST = "mean counts in merged bins, their covariance from the chain, and the calibrations"
+_RANGE = 40.0  # in units of the transition's width 2/N
+
+
+class PumpingSweeps:
+    """Sweeps of the pump, both directions together; u_c, gamma, a and b free.
+
+    Args:
+        beliefs: N and the calibrations; quantities without one are free.
+        method: "chain", the full likelihood; or "moments", the fast path.
+
+    Quantities: "critical_pump" (unit of the knob), "decay" and "half_rate" and
+    "background" (per unit of time of the records).
+
+    Raises:
+        ValueError: on an unknown method.
+    """
+
+    def __init__(self, beliefs: SweepBeliefs, method: str = "chain") -> None:
+        if method not in _METHODS:
+            raise ValueError(
+                f"Argument `method` must be one of {', '.join(_METHODS)}, but is {method!r}."
+            )
+        self._beliefs, self._method = beliefs, method
+        self._groups: dict[tuple[float, float, float, int], list[Array]] = {}
+        self._rejected = 0
+
+    @property
+    def beliefs(self) -> SweepBeliefs:
+        """What was believed before the first sweep."""
+        return self._beliefs
+
+    @property
+    def shots(self) -> int:
+        """Sweeps used so far."""
+        return sum(len(block) for blocks in self._groups.values() for block in blocks)
+
+    def update(self, records: Mapping[str, ArrayLike]) -> None:
+        """Take in a block of whole sweeps.
+
+        Args:
+            records: "counts" (sweeps, bins), equal bins; "pump" (sweeps, 2), the knob at the
+                beginning and the end; "time" (sweeps,), the duration; "status" (sweeps,),
+                optional: only sweeps with 1 are used.
+
+        Raises:
+            RecordError: on columns that cannot be used; nothing of the block is kept.
+        """
+        block = read_sweeps(records)
+        self._rejected += block.rejected
+        for counts, (start, stop), time in zip(
+            block.counts, block.pump, block.duration, strict=True
+        ):
+            key = (float(start), float(stop), float(time), counts.size)
+            self._groups.setdefault(key, []).append(counts[None, :])
+
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """All free numbers by the method chosen; intervals from the curvature."""
+        return self._estimate(self._method, level)
+
+    def quick(self, level: float = 0.95) -> Estimate:
+        """The fast path, whatever the method."""
+        return self._estimate("moments", level)
+
+    def _estimate(self, method: str, level: float) -> Estimate:
+        check_level(level)
+        ramps = self._ramps()
+        coordinates = sweep_coordinates(self._beliefs, ramps)
+        facts = {"shots": self.shots, "rejected_sweeps": self._rejected, "method": method}
+        reason = self._refusal(ramps)
+        name = f"pumping_sweeps ({method})"
+        if reason:
+            return undetermined(name, coordinates, reason, level, self._assumptions(method), facts)
+        atoms, binned = self._beliefs.atoms, [merged(ramp) for ramp in ramps]
+        start = sweep_start(atoms, binned, coordinates)
+        optimum = fit_means(atoms, binned, coordinates, start)
+        if method == "chain":
+            optimum = maximise(SweepPosterior(atoms, ramps, coordinates), optimum.point.x)
+        check = _check(atoms, binned, coordinates, optimum)
+        quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
+        flags = common_flags(optimum, check, open_names)
+        longest = max(ramp.duration / ramp.bins for ramp in ramps) * quantities["decay"].value
+        if method == "chain" and longest > LONGEST_BIN:
+            flags.append(
+                f"bins of {longest:.2g}/gamma are too long for the chain: b and a are biased; "
+                f'take bins below {LONGEST_BIN}/gamma or method="moments"'
+            )
+        if len({ramp.stop > ramp.start for ramp in ramps}) < 2:
+            flags.append("sweeps in one direction only: u_c rests on the lag of the model")
+        if self.shots < _FEW_SWEEPS:
+            flags.append(f"only {self.shots} sweeps: the intervals are approximate")
+        first = coordinates.all[0]
+        return Estimate(
+            estimator=name,
+            shots=self.shots,
+            quantities=quantities,
+            names=coordinates.names,
+            covariance=covariance,
+            goodness_of_fit=check,
+            diagnostics={
+                "flags": flags,
+                "method": method,
+                "log_likelihood": optimum.point.value,
+                "converged": optimum.converged,
+                "evaluations": optimum.iterations,
+                "interval": "curvature",
+                "longest_bin": longest,
+                "rejected_sweeps": self._rejected,
+            },
+            assumptions=self._assumptions(method),
+            identifiable=(first.natural(first.lower), first.natural(first.upper)),
+        )
+
+    def _ramps(self) -> list[Ramp]:
+        """Sweeps by ramp, in an order that does not depend on their arrival."""
+        ramps = []
+        for key in sorted(self._groups):
+            counts = np.concatenate(self._groups[key])
+            counts = counts[np.lexsort(counts.T[::-1])]
+            ramps.append(Ramp(*key[:3], counts))
+        return ramps
+
+    def _refusal(self, ramps: Sequence[Ramp]) -> str:
+        if self.shots < FEWEST_SWEEPS:
+            return f"{self.shots} usable sweeps, at least {FEWEST_SWEEPS} are needed"
+        if not any(ramp.counts.any() for ramp in ramps):
+            return "no counts in any sweep"
+        if all(np.ptp(ramp.counts) == 0.0 for ramp in ramps):
+            return "every bin has the same counts"
+        return ""
+
+    def _assumptions(self, method: str) -> tuple[str, ...]:
+        model = (
+            "hidden birth-death chain with Poisson counts in each bin, full likelihood"
+            if method == "chain"
+            else "means and covariances of the counts from the exact equations, weighted fit"
+        )
+        return (
+            f"model: {model}",
+            f"{self._beliefs.atoms:d} atoms, known; every sweep linear, begun in its steady state",
+            "free: u_c, gamma, a, b, within their calibrations where given",
+        )
+
+
+class SweepPosterior:
+    """Log-likelihood of all sweeps plus log-prior, for the scoring engine."""
+
+    def __init__(self, atoms: int, ramps: Sequence[Ramp], coordinates: Coordinates) -> None:
+        self._atoms, self._ramps, self._coordinates = atoms, ramps, coordinates
+        self.lower, self.upper = coordinates.lower, coordinates.upper
+
+    def evaluate(self, x: Array) -> Point:
+        """Value, gradient, and the information from products of the filters' score steps."""
+        values = values_at(x)
+        value, gradient, information = 0.0, np.zeros(4), np.zeros((4, 4))
+        for ramp in self._ramps:
+            ends = (ramp.start, ramp.stop)
+            reach = max(abs(0.5 * self._atoms * (u / values.critical - 1.0)) for u in ends)
+            space = space_of(self._atoms, reach, values.half_rate / values.decay)
+            found = filter_sweeps(space, self._atoms, ramp, values)
+            value += float(found.logs.sum())
+            gradient += found.scores.sum(axis=0)
+            information += found.information
+        return self._coordinates.with_prior(x, value, gradient, information)
+
+
+def sweep_coordinates(beliefs: SweepBeliefs, ramps: Sequence[Ramp]) -> Coordinates:
+    """ln u_c, ln gamma, ln a and b, in a box that follows from the sweeps."""
+    knob = np.array([[r.start, r.stop] for r in ramps]) if ramps else np.ones((1, 2))
+    top = float(knob.max()) or 1.0
+    low = max(float(knob.min()), 1e-3 * top)
+    width = _RANGE / beliefs.atoms
+    time = max((r.duration for r in ramps), default=1.0)
+    bin_time = min((r.duration / r.bins for r in ramps), default=1.0)
+    rate = max((float(r.counts.mean()) * r.bins / r.duration for r in ramps), default=1.0)
+    most = max((float(r.counts.mean(axis=0).max()) * r.bins / r.duration for r in ramps), default=1)
+    rate, most = rate or 1.0 / time, most or 1.0 / time
+    boxes = {
+        "critical_pump": (math.log(low) - width, math.log(top) + width),
+        "decay": (math.log(0.02 / time), math.log(1.0 / bin_time)),
+        "half_rate": (math.log(rate) - 8.0, math.log(most) + 4.0),
+    }
+    found = []
+    for name, (lower, upper) in boxes.items():
+        prior = getattr(beliefs, name)
+        if prior is not None:
+            known = math.log(prior.value)
+            lower, upper = min(lower, known - 1.0), max(upper, known + 1.0)
+        unit = "" if name == "critical_pump" else "1/time"
+        found.append(Coordinate(name, unit, lower, upper, prior))
+    b = beliefs.background
+    limit = 2.0 * max(most, b.value + 8.0 * b.std if b is not None else 0.0)
+    found.append(Coordinate("background", "1/time", 0.0, limit, b, linear=True))
+    return Coordinates(found)
+
+
+def _check(
+    atoms: int, ramps: Sequence[BinnedRamp], coordinates: Coordinates, optimum: Optimum
+) -> GoodnessOfFit | None:
+    """Residuals of the mean counts, with what the fit took out of them."""
+    x = optimum.point.x
+    residual, design, noises = [], [], []
+    for ramp in ramps:
+        mean, slopes, noise = expected_counts(atoms, ramp, values_at(x), covariance=True)
+        root = math.sqrt(ramp.sweeps)
+        residual.append(root * (ramp.means - mean))
+        design.append(root * slopes)
+        noises.append(noise)
+    size = sum(len(r) for r in residual)
+    noise, at = np.zeros((size, size)), 0
+    for part in noises:
+        noise[at : at + len(part), at : at + len(part)] = part
+        at += len(part)
+    root_weight = np.sqrt(coordinates.weight)
+    held = root_weight > 0.0
+    return residual_test(
+        np.concatenate(residual),
+        noise,
+        np.vstack(design),
+        optimum.covariance,
+        (root_weight * (x - coordinates.centre))[held],
+        np.diag(root_weight)[held],
+        _TEST,
+    )

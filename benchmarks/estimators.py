@@ -4,10 +4,10 @@
                                     [--figure FILE] [--json FILE] [--list]
 
 bias/sigma, rmse/bound (Cramer-Rao, all free parameters), coverage of the 68 % and 95 % intervals,
-failures and the median processor time of a fit, each with its Monte-Carlo standard error. A row passes when
-its limit lies within three standard errors of the figure, or beyond. --long takes 1000 replicates
-of a row whose fit takes under 50 ms, else 200; without it 60 and 20. Peers that are not installed
-are left out and named. Exit status 1 when a row that is judged misses its limit.
+failures and the median processor time of a fit, each with its Monte-Carlo standard error. A row
+passes when its limit lies within three standard errors of the figure, or beyond. --long takes 1000
+replicates of a row whose fit takes under 50 ms, else 200; without it 60 and 20. Peers that are not
+installed are left out. Exit status 1 when a row that is judged misses its limit.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,32 @@ class Estimate:
                 "statistic": _plain(check.statistic) if check else None,
                 "p_value": _plain(check.p_value) if check else None,
             },
+            "covariance": {"names": list(self.names), "matrix": _plain(self.covariance)},
+            "assumptions": list(self.assumptions),
+            "identifiable": _plain(self.identifiable),
             "diagnostics": _plain(dict(self.diagnostics)),
         }
+
+    def plot(self) -> Figure:
+        """Every quantity with its std (thick) and interval (thin); needs matplotlib."""
+        from matplotlib.figure import Figure
+
+        count = len(self.quantities)
+        figure = Figure(figsize=(6.0, 0.7 + 0.75 * count), layout="constrained")
+        panels = np.atleast_1d(figure.subplots(count, 1))
+        for axes, (name, quantity) in zip(panels, self.quantities.items(), strict=True):
+            low, high = quantity.interval
+            axes.plot([low, high], [0.0, 0.0], color="tab:blue", lw=1.2)
+            ends = [quantity.value - quantity.std, quantity.value + quantity.std]
+            axes.plot(ends, [0.0, 0.0], color="tab:blue", lw=4.0, alpha=0.5)
+            axes.plot([quantity.value], [0.0], "o", color="tab:blue")
+            axes.set_yticks([])
+            label = f"{name} ({quantity.unit})" if quantity.unit else name
+            axes.set_title(f"{label} = {quantity}", fontsize=9, loc="left")
+        check = self.goodness_of_fit
+        fit = "" if check is None else f", p = {check.p_value:.2g}"
+        figure.suptitle(f"{self.estimator}, {self.shots} shots{fit}", fontsize=10)
+        return figure
 
     def __str__(self) -> str:
         lines = [f"{name} = {quantity}" for name, quantity in self.quantities.items()]
@@ -134,8 +161,16 @@ class Estimate:
             f"<td>[{q.interval[0]:.6g}, {q.interval[1]:.6g}] at {q.level:.3g}</td></tr>"
             for name, q in self.quantities.items()
         )
+        check = self.goodness_of_fit
+        fit = "" if check is None else f", goodness of fit p = {check.p_value:.2g}"
+        title = html.escape(f"{self.estimator}, {self.shots} shots{fit}")
         notes = "".join(f"<li>{html.escape(flag)}</li>" for flag in self.flags)
-        return f"<table>{rows}</table>" + (f"<ul>{notes}</ul>" if notes else "")
+        assumed = "; ".join(html.escape(line) for line in self.assumptions)
+        return (
+            f"<table><caption>{title}</caption>{rows}</table>"
+            + (f"<ul>{notes}</ul>" if notes else "")
+            + (f"<p><small>assumed: {assumed}</small></p>" if assumed else "")
+        )
 
 
 def _with_uncertainty(value: float, std: float) -> str:

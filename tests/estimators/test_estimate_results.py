@@ -69,8 +69,31 @@ def test_json_form_is_strict_and_complete() -> None:
             }
         },
         "goodness_of_fit": {"statistic": 12.5, "p_value": 0.3},
+        "covariance": {
+            "names": list(estimate.names),
+            "matrix": np.asarray(estimate.covariance).tolist(),
+        },
+        "assumptions": list(estimate.assumptions),
+        "identifiable": list(estimate.identifiable),
         "diagnostics": {"flags": [], "drift": None, "starts": 3},
     }
+
+
+def test_rich_form_says_what_was_assumed_and_how_it_fits() -> None:
+    """In a notebook the estimate shows check and assumptions, with markup escaped."""
+    estimate = _estimate(GoodnessOfFit(12.5, 0.3, 9))
+    shown = estimate._repr_html_()
+    assert "p = 0.3" in shown
+    assert all(line.replace("<", "&lt;") in shown for line in estimate.assumptions)
+
+
+def test_plot_draws_every_quantity(tmp_path) -> None:
+    """One panel for each quantity, in a figure that can be saved."""
+    estimate = _estimate(GoodnessOfFit(12.5, 0.3, 9))
+    figure = estimate.plot()
+    assert len(figure.axes) == len(estimate.quantities)
+    figure.savefig(tmp_path / "estimate.png")
+    assert (tmp_path / "estimate.png").stat().st_size > 1000
 
 
 def test_json_form_without_a_check_has_nulls() -> None:

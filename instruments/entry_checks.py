@@ -13,7 +13,14 @@ from pyvisa.rname import InvalidResourceName, ResourceName
 from .roles.base import Role
 from .yaml_lines import suggestion
 
-__all__ = ["WORDS", "address_problem", "driver_options", "fits", "source_problems"]
+__all__ = [
+    "WORDS",
+    "address_problem",
+    "driver_options",
+    "fits",
+    "source_problems",
+    "wanted_problems",
+]
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -91,3 +98,33 @@ def source_problems(kind: type[Role], driver: type[Any] | None, channel: str) ->
         yield f"the channel of {driver.__name__} is {shown}{suggestion(channel, fitting)}"
     elif not fitting and channel:
         yield f"{driver.__name__} is used as a whole: drop `.{channel}`"
+
+
+def wanted_problems(
+    wanted: Any, bounds: Mapping[str, tuple[float, float]] | None
+) -> Iterator[tuple[str, str]]:
+    """Key and complaint for each value under `wanted:` that the role could not be set to.
+
+    Args:
+        wanted: What the file says; None if it says nothing.
+        bounds: Limits of the role's parameters; None where they are not known
+            because of mistakes elsewhere.
+    """
+    if wanted is None:
+        return
+    if not isinstance(wanted, dict):
+        yield "", f"`wanted` must be a mapping of parameters to values, but is {wanted!r}"
+        return
+    for key, value in wanted.items():
+        if bounds is not None and key not in bounds:
+            what = suggestion(key, bounds) if bounds else " (this role has none to set)"
+            yield str(key), f"unknown parameter `{key}` under `wanted`{what}"
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            yield str(key), f"`wanted.{key}` must be a number, but is {value!r}"
+        elif bounds is not None and not bounds[key][0] <= value <= bounds[key][1]:
+            low, high = bounds[key]
+            yield (
+                str(key),
+                f"`wanted.{key}` of {value:g} lies outside [{low:.6g}, {high:.6g}], "
+                "which calibration and limits of this file allow",
+            )

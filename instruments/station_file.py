@@ -12,6 +12,7 @@ instruments:
     type: cavitylab.instruments.roles.aom.Aom
     init: {source: rf.ch1, calibration: calibrations/drive_aom.yaml, frequency: 80.0e+6,
            max_power: 30.0}
+    wanted: {amplitude: 10.0e+3}     # optional: compared on request, never set on loading
 ```
 
 A file with mistakes is refused with all of them at once, each with file and line.
@@ -22,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -32,7 +33,14 @@ from ruamel.yaml.comments import CommentedMap
 
 from .calibration import Calibration
 from .calibration_file import parse_calibration
-from .entry_checks import WORDS, address_problem, driver_options, fits, source_problems
+from .entry_checks import (
+    WORDS,
+    address_problem,
+    driver_options,
+    fits,
+    source_problems,
+    wanted_problems,
+)
 from .errors import StationFileError
 from .known_types import find_type, known_types
 from .roles.base import Role
@@ -42,7 +50,7 @@ __all__ = ["Entry", "StationFile", "load_station_file"]
 
 _NAME = re.compile(r"[A-Za-z]\w*")
 _DRIVER_KEYS = ("type", "address", "init")
-_ROLE_KEYS = ("type", "init")
+_ROLE_KEYS = ("type", "init", "wanted")
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
@@ -77,6 +85,7 @@ class Entry:
         line: Where it begins in the file, from 1.
         address: VISA address; None for a role.
         init: What the file says under `init:`.
+        wanted: Values that a role's parameters should have before a run, in their units.
     """
 
     name: str
@@ -84,6 +93,7 @@ class Entry:
     line: int
     address: str | None
     init: Mapping[str, Any]
+    wanted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +219,8 @@ class _Reader:
             return
         line = line_of(self._node, here)
         if _is_role(kind):
-            self._read_role(name, cast(type[Role], kind), init)
-            self.entries.append(Entry(name, kind, line, None, plain(init)))
+            wanted = self._read_role(name, cast(type[Role], kind), entry, init)
+            self.entries.append(Entry(name, kind, line, None, plain(init), wanted))
         else:
             self._read_driver(name, kind, entry, init)
             address = str(entry.get("address", ""))
@@ -246,7 +256,9 @@ class _Reader:
 
     # ---- roles -----------------------------------------------------------------------
 
-    def _read_role(self, name: str, kind: type[Role], init: CommentedMap) -> None:
+    def _read_role(
+        self, name: str, kind: type[Role], entry: CommentedMap, init: CommentedMap
+    ) -> Mapping[str, float]:
         here = ("instruments", name, "init")
         for key in init:
             if key in REFUSED and key not in kind.settings_model.model_fields:
@@ -261,6 +273,11 @@ class _Reader:
         if settings is not None:
             for key, text in settings.problems(calibration).items():
                 self.complain((*here, key), f"{name}: `{key}` {text}")
+        bounds = settings.bounds(calibration) if settings is not None else None
+        wanted = entry.get("wanted")
+        for key, text in wanted_problems(wanted, bounds):
+            self.complain(("instruments", name, "wanted", key), f"{name}: {text}")
+        return MappingProxyType(dict(plain(wanted))) if isinstance(wanted, CommentedMap) else {}
 
     def _check_source(self, name: str, kind: type[Role], source: Any) -> None:
         if not isinstance(source, str):

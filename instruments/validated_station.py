@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 from qcodes.station import Station as QcodesStation
+from ruamel.yaml import YAML
 
 from .station_file import StationFile
 
@@ -25,4 +28,18 @@ class ValidatedStation(QcodesStation):
         """Load the checked text, once."""
         if not self._loaded:
             self._loaded = True
-            self.load_config(self._checked_text)
+            self.load_config(_without_wanted(self._checked_text))
+
+
+def _without_wanted(text: str) -> str:
+    """The text without the key that QCoDeS does not know; unchanged if it is not used."""
+    yaml = YAML()
+    content = yaml.load(text)
+    entries = [entry for entry in content["instruments"].values() if "wanted" in entry]
+    if not entries:
+        return text
+    for entry in entries:
+        del entry["wanted"]
+    shortened = StringIO()
+    yaml.dump(content, shortened)
+    return shortened.getvalue()

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 UNVERIFIED: tuple[str, ...] = (
-    "That the prompt is `>` and a space, behind a carriage return: an answer that ends with a "
-    "bare `>` times out; then set `read_end` and `visa_read_end` to it.",
+    "Whether a space follows the prompt `>`: answers end with `>` here, and a space before the "
+    "next echo is ignored on a serial line.",
     "That `ens` toggles in every firmware (one known driver writes ens=0 and ens=1).",
     "Wording of the errors (Command error CMD_NOT_DEFINED, CMD_ARG_INVALID): every answer to a "
     "command without a question is taken as a refusal.",
@@ -57,8 +57,7 @@ class ThorlabsSC10(RememberingInstrument):
     """
 
     write_end = "\r"
-    read_end = "> "
-    visa_read_end = " "
+    read_end = ">"
     baud_rate = 9600
     forbidden = (r"baud=",)
 

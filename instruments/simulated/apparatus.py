@@ -1,14 +1,72 @@
-"""From a laboratory file to the physics it describes."""
+"""The kinds of apparatus that a laboratory file can name, and how each is built."""
 
 from __future__ import annotations
 
-from .laboratory_file import LaboratoryFile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
 from .lines import Apparatus
-from .truth import draw_truth
+from .pumped_cavity import PumpedCavity
+from .pumped_truth import PumpedDriftsEntry, PumpedTruthEntry, draw_pumped_truth
+from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry, draw_truth
 from .two_ensemble_cavity import TwoEnsembleCavity
+
+if TYPE_CHECKING:
+    from .laboratory_file import LaboratoryFile
+
+
+@dataclass(frozen=True, slots=True)
+class ApparatusKind:
+    """One physics that can stand behind the wires.
+
+    Attributes:
+        lines: Physical lines that wires can drive.
+        truth: What the section `apparatus: truth:` of its laboratory files holds.
+        drifts: What the section `drifts:` holds.
+        build: From (truth section, seed, drifts or None) to the apparatus.
+    """
+
+    lines: tuple[str, ...]
+    truth: type[FilePart]
+    drifts: type[FilePart]
+    build: Callable[[Any, int, Any], Apparatus]
+
+
+KINDS: Mapping[str, ApparatusKind] = MappingProxyType(
+    {
+        "two_ensemble_cavity": ApparatusKind(
+            lines=(
+                "drive.rf",
+                "drive.switch",
+                "coupling.rf",
+                "coupling.switch",
+                "gradient.current",
+                "light",
+                "probe.1",
+                "probe.2",
+                "counter.gate",
+            ),
+            truth=TwoEnsembleTruthEntry,
+            drifts=DriftsEntry,
+            build=lambda truth, seed, drifts: TwoEnsembleCavity(
+                draw_truth(truth, seed), seed, drifts
+            ),
+        ),
+        "pumped_cavity": ApparatusKind(
+            lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),
+            truth=PumpedTruthEntry,
+            drifts=PumpedDriftsEntry,
+            build=lambda truth, seed, drifts: PumpedCavity(
+                draw_pumped_truth(truth, seed), seed, drifts
+            ),
+        ),
+    }
+)
+"""Every kind by the name that `apparatus: kind:` gives it."""
 
 
 def build_apparatus(file: LaboratoryFile) -> Apparatus:
     """The apparatus of a laboratory file, its hidden truth drawn for the file's seed."""
-    truth = draw_truth(file.apparatus.truth, file.seed)
-    return TwoEnsembleCavity(truth, file.seed, file.drifts)
+    return KINDS[file.apparatus.kind].build(file.apparatus.truth, file.seed, file.drifts)

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import pdtrik
 
 _COSINES = 16
 _PER_COUNTER = 4  # 64-bit words that Philox makes of one value of its counter
@@ -35,6 +36,15 @@ def shot_uniforms(seed: int, stream: str, shots: range) -> NDArray[np.float64]:
     words = np.random.Philox(key=key, counter=counter).random_raw(offset + len(shots))
     uniforms: NDArray[np.float64] = (np.right_shift(words[offset:], 11) + 0.5) * 2.0**-53
     return uniforms
+
+
+def poisson_from(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Poisson samples by inversion: each shot's number decides its count, whatever its block."""
+    positive = means > 0.0
+    counts = np.zeros(means.shape, dtype=np.int64)
+    guess = np.ceil(pdtrik(uniforms[positive], means[positive]))
+    counts[positive] = np.maximum(np.nan_to_num(guess), 0.0).astype(np.int64)
+    return counts
 
 
 class Drift:

@@ -5,7 +5,7 @@
     seed: 20260101
     devices:    [{name, model, addresses: [...], settings: {...}}, ...]
     wires:      [{from: device.output, to: line}, ...]
-    apparatus:  {kind: two_ensemble_cavity, truth: {...}}
+    apparatus:  {kind: two_ensemble_cavity, truth: {...}}        kinds: `apparatus.py`
     drifts:     {drive_amplitude: {rms, correlation_time}, coil_current: {...}, step}  or  off
     faults:     [{device, kind, match, nth | probability, value, seconds}, ...]
 
@@ -19,28 +19,25 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from ..errors import StationFileError
 from ..yaml_lines import Problems, line_of, plain, read_mapping, suggestion, validated
+from .apparatus import KINDS as APPARATUS_KINDS
 from .faults import KINDS
-from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry
+from .truth import FilePart
 from .wiring import CAVITY_OUTPUT, PHOTONS
 
 FORMAT = 1
-TWO_ENSEMBLE_LINES = (
-    "drive.rf",
-    "drive.switch",
-    "coupling.rf",
-    "coupling.switch",
-    "gradient.current",
-    "light",
-    "probe.1",
-    "probe.2",
-    "counter.gate",
-)
 
 _NAME = r"[A-Za-z]\w*"
 
@@ -127,8 +124,15 @@ class FaultEntry(FilePart):
 class ApparatusEntry(FilePart):
     """The physics behind the wires: its kind, and the truth it hides."""
 
-    kind: Literal["two_ensemble_cavity"]
-    truth: TwoEnsembleTruthEntry
+    kind: str
+    truth: FilePart
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in APPARATUS_KINDS:
+            raise ValueError(f"must be a kind of apparatus{suggestion(kind, APPARATUS_KINDS)}")
+        return kind
 
 
 def _drifts_off(given: Any) -> Any:
@@ -136,7 +140,7 @@ def _drifts_off(given: Any) -> Any:
 
 
 class _Content(FilePart):
-    """All of a laboratory file."""
+    """All of a laboratory file; what depends on the kind of its apparatus comes with `_content`."""
 
     format: int
     title: str
@@ -144,7 +148,7 @@ class _Content(FilePart):
     devices: Annotated[tuple[DeviceEntry, ...], Field(strict=False, min_length=1)]
     wires: Annotated[tuple[WireEntry, ...], Field(strict=False)] = ()
     apparatus: ApparatusEntry
-    drifts: Annotated[DriftsEntry, BeforeValidator(_drifts_off)] = DriftsEntry()
+    drifts: Any = None
     faults: Annotated[tuple[FaultEntry, ...], Field(strict=False)] = ()
 
     @field_validator("format")
@@ -153,6 +157,21 @@ class _Content(FilePart):
         if number != FORMAT:
             raise ValueError(f"must be {FORMAT}, the format that this version reads")
         return number
+
+
+def _content(kind: str | None) -> type[_Content]:
+    """All of a laboratory file with an apparatus of this kind.
+
+    Of an unknown kind, truth and drifts cannot be judged: the kind alone is then the mistake.
+    """
+    found = APPARATUS_KINDS.get(kind) if kind is not None else None
+    truth: Any = found.truth if found is not None else Any
+    apparatus = create_model("ApparatusEntry", __base__=ApparatusEntry, truth=(truth, ...))
+    fields: dict[str, Any] = {"apparatus": (apparatus, ...)}
+    if found is not None:
+        drifts = Annotated[found.drifts, BeforeValidator(_drifts_off)]
+        fields["drifts"] = (drifts, found.drifts())
+    return create_model("_Content", __base__=_Content, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +183,7 @@ class LaboratoryFile:
         title: One line for people.
         seed: Keys every random number of the laboratory, hidden truth included.
         devices, wires, apparatus, faults: As in the file.
-        drifts: None when they are switched off.
+        drifts: Section of the apparatus' kind; None when they are switched off.
     """
 
     path: Path
@@ -173,7 +192,7 @@ class LaboratoryFile:
     devices: tuple[DeviceEntry, ...]
     wires: tuple[WireEntry, ...]
     apparatus: ApparatusEntry
-    drifts: DriftsEntry | None
+    drifts: Any
     faults: tuple[FaultEntry, ...]
 
 
@@ -204,7 +223,8 @@ def load_laboratory(
         raise LaboratoryFileError(f"{file}: cannot be read as a text file: {problem}") from problem
     problems = Problems()
     node = read_mapping(file, text, problems)
-    content = validated(_Content, node, file, problems) if node is not None else None
+    kind = _kind_of(plain(node))
+    content = validated(_content(kind), node, file, problems) if node is not None else None
     if node is not None:
         for location, words in _contradictions(plain(node), models):
             problems.add(file, line_of(node, location), words)
@@ -227,11 +247,21 @@ Mistake = tuple[tuple[str | int, ...], str]
 EntryT = TypeVar("EntryT", bound=FilePart)
 
 
+def _kind_of(content: Any) -> str | None:
+    """The kind of apparatus that the file names, if it names one."""
+    apparatus = content.get("apparatus") if isinstance(content, dict) else None
+    kind = apparatus.get("kind") if isinstance(apparatus, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
 def _contradictions(content: Any, models: Collection[str] | None) -> Iterator[Mistake]:
     """What single entries cannot know; asked also of files with other mistakes in them."""
     names = [str(one.get("name")) for one in _entries(content, "devices")]
     yield from _device_mistakes(_sound(content, "devices", DeviceEntry), models)
-    yield from _wire_mistakes(_sound(content, "wires", WireEntry), names)
+    known = APPARATUS_KINDS.get(_kind_of(content) or "")
+    every = (line for one in APPARATUS_KINDS.values() for line in one.lines)
+    lines = known.lines if known is not None else tuple(dict.fromkeys(every))
+    yield from _wire_mistakes(_sound(content, "wires", WireEntry), names, lines)
     for number, fault in _sound(content, "faults", FaultEntry):
         if fault.device not in names:
             yield (
@@ -287,7 +317,9 @@ def _device_mistakes(
             taken.setdefault(key, device.name)
 
 
-def _wire_mistakes(wires: list[tuple[int, WireEntry]], names: list[str]) -> Iterator[Mistake]:
+def _wire_mistakes(
+    wires: list[tuple[int, WireEntry]], names: list[str], lines: Collection[str]
+) -> Iterator[Mistake]:
     driven: set[str] = set()
     for number, wire in wires:
         source, target = wire.source.partition(".")[0], wire.target.partition(".")[0]
@@ -296,11 +328,11 @@ def _wire_mistakes(wires: list[tuple[int, WireEntry]], names: list[str]) -> Iter
                 ("wires", number, "from"),
                 f"wire from unknown device `{source}`{suggestion(source, names)}",
             )
-        if target not in names and wire.target not in TWO_ENSEMBLE_LINES:
+        if target not in names and wire.target not in lines:
             yield (
                 ("wires", number, "to"),
                 f"wire to `{wire.target}`, which is neither a line of the apparatus nor an input "
-                f"of a device{suggestion(wire.target, TWO_ENSEMBLE_LINES)}",
+                f"of a device{suggestion(wire.target, lines)}",
             )
         if wire.target in driven:
             yield (

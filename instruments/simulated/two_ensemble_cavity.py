@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import pdtrik
 
 from ...models.ellipse import EllipseReadout
 from ...models.two_ensembles import TwoEnsembles, steady_state
-from .draws import Drift, shot_uniforms
+from .draws import Drift, poisson_from, shot_uniforms
 from .lines import Timeline
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_shot import (
@@ -125,7 +124,7 @@ class TwoEnsembleCavity:
         for column, gate in enumerate(gates):
             means = self._mean_counts(gate, atoms)
             uniforms = shot_uniforms(self._seed, f"photons.{column}", shots)
-            counts[:, column] = _poisson(uniforms, means)
+            counts[:, column] = poisson_from(uniforms, means)
         return counts
 
     def reveal(self) -> dict[str, Any]:
@@ -231,15 +230,6 @@ class TwoEnsembleCavity:
             if gate.ensemble is not None:
                 sums.lit_gates += new
                 sums.lit_time += new * max(gate.lit)
-
-
-def _poisson(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Poisson samples by inversion: each shot's number decides its count, whatever its block."""
-    positive = means > 0.0
-    counts = np.zeros(means.shape, dtype=np.int64)
-    guess = np.ceil(pdtrik(uniforms[positive], means[positive]))
-    counts[positive] = np.maximum(np.nan_to_num(guess), 0.0).astype(np.int64)
-    return counts
 
 
 def _fold(phase: float) -> float:

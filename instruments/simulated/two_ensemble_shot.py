@@ -21,17 +21,9 @@ from itertools import pairwise
 
 from ...models.pulses import detuned_pulse
 from ...models.two_ensembles import SteadyState, TwoEnsembles, steady_state
-from .lines import (
-    TIME_GRID,
-    ApparatusFault,
-    LightState,
-    RFTone,
-    Stretch,
-    Timeline,
-    either,
-    value_at,
-)
-from .truth import BeamTruth, TwoEnsembleTruth
+from .beams import TWO_PI, diffracted, edges_of, good_light, in_time, tone_at
+from .lines import TIME_GRID, ApparatusFault, RFTone, Timeline, either, value_at
+from .truth import TwoEnsembleTruth
 
 LEAST_RELAXATION = 10.0
 """Smallest Gamma * time * Var(S1y + S2y) at which the state is taken for the steady one.
@@ -50,7 +42,6 @@ FELT_LINES = (
     "gradient.current",
     "counter.gate",
 )
-TWO_PI = 2.0 * math.pi
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +97,7 @@ class ShotPhysics:
 
 def read_gates(timeline: Timeline) -> tuple[Gate, ...]:
     """Openings of `counter.gate` in the order of time."""
-    light = _good_light(timeline)
+    light = good_light(timeline)
     gates = []
     for window in either([timeline.get("counter.gate", ())]):
         lit = [
@@ -171,37 +162,26 @@ def read_shot(
     )
 
 
-def _good_light(timeline: Timeline) -> tuple[Stretch, ...]:
-    """True where the laser emits at the right frequency."""
-    return either(
-        [
-            [
-                Stretch(one.start, one.stop, True)
-                for one in timeline.get("light", ())
-                if isinstance(one.value, LightState) and one.value.good
-            ]
-        ]
-    )
-
-
 def _cut(
     timeline: Timeline, truth: TwoEnsembleTruth, drive_scale: float, current_scale: float
 ) -> list[Piece]:
     """All that the atoms feel, in pieces; equal neighbours are one piece."""
-    light = _good_light(timeline)
+    light = good_light(timeline)
     pieces: list[Piece] = []
-    for start, stop in pairwise(_edges(timeline, light)):
+    for start, stop in pairwise(
+        edges_of([light, *(timeline.get(name, ()) for name in FELT_LINES)])
+    ):
         middle = 0.5 * (start + stop)
         lit = bool(value_at(light, middle, False))
-        drive = _tone(timeline, "drive", middle, lit, truth.drive)
-        coupling = _tone(timeline, "coupling", middle, lit, truth.coupling)
+        drive = tone_at(timeline, "drive", middle, lit, truth.drive)
+        coupling = tone_at(timeline, "coupling", middle, lit, truth.coupling)
         current = float(value_at(timeline.get("gradient.current", ()), middle, 0.0))
         piece = Piece(
             start=start,
             stop=stop,
-            rabi=TWO_PI * drive_scale * _sine(drive, truth.drive),
+            rabi=TWO_PI * drive_scale * diffracted(drive, truth.drive),
             drive_tone=drive,
-            decay=TWO_PI * _sine(coupling, truth.coupling, power=2),
+            decay=TWO_PI * diffracted(coupling, truth.coupling, power=2),
             detuning=TWO_PI * (truth.slope * current * current_scale + truth.offset),
         )
         if pieces and replace(pieces[-1], start=start, stop=stop) == piece:
@@ -209,41 +189,6 @@ def _cut(
         else:
             pieces.append(piece)
     return pieces
-
-
-def _edges(timeline: Timeline, light: Sequence[Stretch]) -> list[float]:
-    lines = [light, *(timeline.get(name, ()) for name in FELT_LINES)]
-    edges: list[float] = []
-    for time in sorted(time for line in lines for one in line for time in (one.start, one.stop)):
-        if not edges or time - edges[-1] > TIME_GRID / 2:
-            edges.append(time)
-    return edges
-
-
-def _tone(timeline: Timeline, beam: str, time: float, lit: bool, truth: BeamTruth) -> RFTone | None:
-    """The tone whose light reaches the atoms; None when they are dark."""
-    tone = value_at(timeline.get(f"{beam}.rf", ()), time)
-    if not lit or not value_at(timeline.get(f"{beam}.switch", ()), time, False):
-        return None
-    if not isinstance(tone, RFTone):
-        return None
-    off = tone.frequency - truth.centre_frequency
-    if abs(off) > truth.bandwidth:
-        raise ApparatusFault(
-            f"the RF on {beam}.rf at {_at(time)} has {tone.frequency * 1e-6:.6f} MHz, which is "
-            f"{off:+.6g} Hz off the resonance at {truth.centre_frequency * 1e-6:.6f} MHz; within "
-            f"{truth.bandwidth:g} Hz there is an answer: check the frequency in the synthesizer's "
-            "table"
-        )
-    return tone
-
-
-def _sine(tone: RFTone | None, truth: BeamTruth, power: int = 1) -> float:
-    """The modulator's law in Hz: full strength * sin^power((pi/2) sqrt(P/P_sat))."""
-    if tone is None:
-        return 0.0
-    angle = 0.5 * math.pi * math.sqrt(tone.power / truth.saturation_power)
-    return truth.full_strength * math.sin(angle) ** power
 
 
 def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, SteadyState]:
@@ -269,16 +214,16 @@ def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, S
     reached = _relaxation(piece, state)
     if reached < LEAST_RELAXATION:
         changed = (
-            f" (the last change of drive, coupling or current was at {_at(piece.start)})"
+            f" (the last change of drive, coupling or current was at {in_time(piece.start)})"
             if len(run) > 1
             else ""
         )
         needed = piece.duration * LEAST_RELAXATION / reached
         raise ApparatusFault(
             f"the preparation ({_span(piece)}) is too short{changed}: Gamma * t * Var(S1y + S2y) = "
-            f"2 pi * {piece.decay / TWO_PI:.4g} Hz * {_at(piece.duration)} * {state.variance:.4g} "
+            f"2 pi * {piece.decay / TWO_PI:.4g} Hz * {in_time(piece.duration)} * {state.variance:.4g} "
             f"= {reached:.3g}, and {LEAST_RELAXATION:g} is needed to reach the dark state: hold "
-            f"at least {_at(needed)}, or raise the RF power on coupling.rf"
+            f"at least {in_time(needed)}, or raise the RF power on coupling.rf"
         )
     return piece, state
 
@@ -317,7 +262,7 @@ def _pulse(later: list[Piece]) -> Piece | None:
     if not runs:
         return None
     if len(runs) > 1:
-        listed = ", ".join(f"{_at(run[0].start)} to {_at(run[-1].stop)}" for run in runs)
+        listed = ", ".join(f"{in_time(run[0].start)} to {in_time(run[-1].stop)}" for run in runs)
         raise ApparatusFault(
             f"the drive reaches the atoms {len(runs)} times after the preparation ({listed}) and "
             "before the last gate closes; one pulse can be answered for: check the windows on "
@@ -325,10 +270,10 @@ def _pulse(later: list[Piece]) -> Piece | None:
         )
     (pieces,) = runs
     if len({(piece.drive_tone, piece.rabi, piece.detuning) for piece in pieces}) > 1:
-        changes = ", ".join(_at(piece.start) for piece in pieces[1:])
+        changes = ", ".join(in_time(piece.start) for piece in pieces[1:])
         raise ApparatusFault(
-            f"the drive or the coil current changes inside the pulse ({_at(pieces[0].start)} to "
-            f"{_at(pieces[-1].stop)}) at {changes}: a pulse must be one constant tone on drive.rf "
+            f"the drive or the coil current changes inside the pulse ({in_time(pieces[0].start)} to "
+            f"{in_time(pieces[-1].stop)}) at {changes}: a pulse must be one constant tone on drive.rf "
             "at one current on gradient.current"
         )
     return replace(pieces[0], stop=pieces[-1].stop)
@@ -339,8 +284,8 @@ def _check_probes(timeline: Timeline, preparation: Piece, end: float) -> None:
         for one in either([timeline.get(f"probe.{ensemble}", ())]):
             if one.start < end and one.stop > preparation.start:
                 raise ApparatusFault(
-                    f"probe light is on ensemble {ensemble} from {_at(one.start)} to "
-                    f"{_at(one.stop)}, before the pulse is over at {_at(end)}: it destroys the "
+                    f"probe light is on ensemble {ensemble} from {in_time(one.start)} to "
+                    f"{in_time(one.stop)}, before the pulse is over at {in_time(end)}: it destroys the "
                     f"state: check the window on probe.{ensemble}"
                 )
 
@@ -360,7 +305,7 @@ def _not_prepared(pieces: list[Piece]) -> str:
 def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
     what = "pulse" if pulse else "preparation"
     return (
-        f"the counter's gate opens at {_at(gate.start)}, before the {what} "
+        f"the counter's gate opens at {in_time(gate.start)}, before the {what} "
         f"({_span(pulse or preparation)}) is over: counting there would measure the atoms "
         "before their phase is turned into populations: move the gate on counter.gate, or check "
         "which window is wired to it"
@@ -368,12 +313,4 @@ def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
 
 
 def _span(first: Piece, last: Piece | None = None) -> str:
-    return f"{_at(first.start)} to {_at((last or first).stop)}"
-
-
-def _at(seconds: float) -> str:
-    """A time that a person can read: `12.05 ms`, `5 us`."""
-    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if abs(seconds) >= scale:
-            return f"{seconds / scale:.7g} {unit}"
-    return f"{seconds / 1e-9:.4g} ns"
+    return f"{in_time(first.start)} to {in_time((last or first).stop)}"

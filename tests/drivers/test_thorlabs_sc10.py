@@ -94,6 +94,16 @@ class TestShutter:
             shutter.close_shutter()
 
 
+def test_prompt_with_a_space(bench: Bench) -> None:
+    """On a serial line a space behind the prompt does no harm."""
+    library = bench()
+    laboratory = laboratory_named(library.removesuffix("@cavitylab"))
+    laboratory.devices["shutter"].settings["prompt"] = "> "
+    shutter = open_shutter(library)
+    shutter.enabled(True)
+    assert (shutter.enabled(), shutter.mode()) == (True, "manual")
+
+
 class TestFaults:
     """Never a wrong answer."""
 
@@ -115,7 +125,7 @@ class TestFaults:
 
     def test_echo_of_another_command(self, serve: Callable[..., Any]) -> None:
         """A late answer is known by its echo, and thrown away."""
-        lines = iter([b"id?\rSC10\r> ", b"mode?\r2\r> ", b"id?\rSC10\r> ", b"ens?\r1\r> "])
+        lines = iter([b"id?\rSC10\r>", b"mode?\r2\r>", b"id?\rSC10\r>", b"ens?\r1\r>"])
         server = serve(lambda line: [next(lines)])
 
         class OnSocket(ThorlabsSC10):

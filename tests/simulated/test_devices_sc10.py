@@ -25,7 +25,7 @@ class Lamp(SimulatedDevice):
 @pytest.fixture
 def unit(device_bench: Callable[..., Any]) -> Any:
     """A shutter in a beam, gated and triggered by a pulse box; CR ends its commands."""
-    bench = device_bench(ThorlabsSC10, end=b"> ", open_delay=8e-3, close_delay=6e-3)
+    bench = device_bench(ThorlabsSC10, end=b">", open_delay=8e-3, close_delay=6e-3)
     bench.laboratory.add(Lamp("lamp", bench.laboratory))
     bench.laboratory.connect(
         [("lamp.light", "unit.beam"), ("box.out", "unit.gate"), ("box.out", "unit.trigger"),
@@ -38,8 +38,8 @@ def say(unit: Any, command: str) -> str:
     """The whole answer, echo and prompt included."""
     unit.link.write(command.encode() + b"\r")
     data = b""
-    while not data.endswith(b"> "):
-        piece, _ = unit.link.read(1000, b" ", 1.0)
+    while not data.endswith(b">"):
+        piece, _ = unit.link.read(1000, b">", 1.0)
         assert piece
         data += piece
     return data.decode()
@@ -57,12 +57,12 @@ class TestLanguage:
 
     def test_question(self, unit: Any) -> None:
         """The echo comes first, the prompt last."""
-        assert say(unit, "ens?") == "ens?\r0\r> "
+        assert say(unit, "ens?") == "ens?\r0\r>"
 
     def test_command(self, unit: Any) -> None:
         """A command only echoes."""
-        assert say(unit, "mode=3") == "mode=3\r> "
-        assert say(unit, "mode?") == "mode?\r3\r> "
+        assert say(unit, "mode=3") == "mode=3\r>"
+        assert say(unit, "mode?") == "mode?\r3\r>"
 
     @pytest.mark.parametrize(
         ("command", "error"),
@@ -84,9 +84,9 @@ class TestLanguage:
         """savp keeps them, default leaves them, resp brings them back."""
         for command in ("open=50", "savp", "default"):
             say(unit, command)
-        assert say(unit, "open?") == "open?\r1000\r> "
+        assert say(unit, "open?") == "open?\r1000\r>"
         say(unit, "resp")
-        assert say(unit, "open?") == "open?\r50\r> "
+        assert say(unit, "open?") == "open?\r50\r>"
 
 
 class TestModes:
@@ -94,13 +94,13 @@ class TestModes:
 
     def test_dark_at_power_on(self, unit: Any) -> None:
         """Closed until enabled."""
-        assert say(unit, "closed?") == "closed?\r1\r> "
+        assert say(unit, "closed?") == "closed?\r1\r>"
         assert light(unit) == []
 
     def test_manual(self, unit: Any) -> None:
         """Open 8 ms after `ens`, dark 6 ms after the next."""
         say(unit, "ens")
-        assert say(unit, "closed?") == "closed?\r1\r> "
+        assert say(unit, "closed?") == "closed?\r1\r>"
         assert light(unit) == [(pytest.approx(8e-3), pytest.approx(0.1))]
         assert light(unit) == [(0.0, pytest.approx(0.1))]
         say(unit, "ens")
@@ -119,7 +119,7 @@ class TestModes:
         for command in ("mode=3", "open=50", "ens"):
             say(unit, command)
         assert light(unit) == [(pytest.approx(8e-3), pytest.approx(56e-3))]
-        assert say(unit, "ens?") == "ens?\r0\r> "
+        assert say(unit, "ens?") == "ens?\r0\r>"
 
     def test_repeat(self, unit: Any) -> None:
         """Three openings of 10 ms, 20 ms apart."""
@@ -145,7 +145,7 @@ class TestModes:
 
     def test_interlock(self, device_bench: Callable[..., Any]) -> None:
         """Tripped: `ens` does nothing."""
-        unit = device_bench(ThorlabsSC10, end=b"> ", interlock_tripped=True)
+        unit = device_bench(ThorlabsSC10, end=b">", interlock_tripped=True)
         say(unit, "ens")
-        assert say(unit, "ens?") == "ens?\r0\r> "
-        assert say(unit, "interlock?") == "interlock?\r1\r> "
+        assert say(unit, "ens?") == "ens?\r0\r>"
+        assert say(unit, "interlock?") == "interlock?\r1\r>"

@@ -112,6 +112,25 @@ class Channel:
         if self.amplitude_emf != before[0]:
             raise ScpiError(-221, "Settings conflict; amplitude changed due to offset")
 
+    def levels(self) -> tuple[float, float]:
+        """Lowest and highest volts on the programmed load."""
+        offset, half = self.offset_emf * self.divider, 0.5 * self.amplitude_emf * self.divider
+        return offset - half, offset + half
+
+    def set_levels(self, low: float, high: float, limits: tuple[float, float] | None) -> None:
+        """Amplitude and offset from lowest and highest volts.
+
+        Raises:
+            ScpiError: -222 out of range or of the limits.
+        """
+        least = LEAST_EMF * self.divider
+        if high - low < least or max(abs(low), abs(high)) > HIGHEST_EMF * self.divider + 1e-9:
+            raise ScpiError(-222)
+        before = self.amplitude_emf, self.offset_emf
+        self.amplitude_emf = (high - low) / self.divider
+        self.offset_emf = 0.5 * (high + low) / self.divider
+        self._obey(limits, before)
+
     def _obey(self, limits: tuple[float, float] | None, before: tuple[float, float]) -> None:
         if limits is not None and not self.fits(limits):
             self.amplitude_emf, self.offset_emf = before

@@ -34,6 +34,9 @@ def settings(max_frequency: float) -> tuple[Setting, ...]:
     return (
         Setting(f"{source}FUNCtion:RAMP:SYMMetry", 100.0, low=0, high=100, shown=real),
         Setting(f"{source}FUNCtion:PULSe:WIDTh", 1e-4, low=5e-9, high=1e6, unit="S", shown=real),
+        Setting(f"{source}FUNCtion:PULSe:HOLD", "WIDT", ("WIDTh", "DCYCle")),
+        Setting(f"{source}FUNCtion:PULSe:TRANsition[:BOTH]", 1e-8, low=8.4e-9, high=1e-6,
+                unit="S", shown=real),
         Setting(f"{source}FUNCtion:SQUare:DCYCle", 50.0, low=0.01, high=99.99, shown=real),
         Setting(f"{source}FUNCtion:ARBitrary:SRATe", 4e4, low=LOWEST_RATE, high=HIGHEST_RATE,
                 unit="SA/S", shown=real),

@@ -102,6 +102,32 @@ class Keysight33600A(GeneratorOutputs):
     def _get_function(self, call: Call) -> str:
         return self._channel(call).function
 
+    @command("[SOURce#:]FUNCtion:PULSe:PERiod")
+    def _set_period(self, call: Call) -> None:
+        self._channel(call)
+        self.put(SOURCE + "FREQuency", 1.0 / call.number(1e-8, 1e6, "S"), call.numbers[0])
+
+    @command("[SOURce#:]FUNCtion:PULSe:PERiod?")
+    def _get_period(self, call: Call) -> str:
+        self._channel(call)
+        return shown_real(1.0 / self.of(call.numbers[0], "FREQuency"))
+
+    @command("[SOURce#:]FUNCtion:PULSe:DCYCle")
+    def _set_duty(self, call: Call) -> None:
+        self._channel(call)
+        width = call.number(0.01, 99.99) / 100.0 / self.of(call.numbers[0], "FREQuency")
+        self.put(SOURCE + "FUNCtion:PULSe:WIDTh", width, call.numbers[0])
+
+    @command("[SOURce#:]FUNCtion:PULSe:DCYCle?")
+    def _get_duty(self, call: Call) -> str:
+        one = call.numbers[0]
+        self._channel(call)
+        return shown_real(100.0 * self.of(one, "FUNCtion:PULSe:WIDTh") * self.of(one, "FREQuency"))
+
+    @command("SYSTem:BEEPer[:IMMediate]", "DISPlay:TEXT", "DISPlay:TEXT:CLEar")
+    def _front_panel(self, call: Call) -> None:
+        """Nobody stands in front of it."""
+
     @command("[SOURce#:]BURSt:STATe")
     def _set_burst(self, call: Call) -> None:
         channel = self._channel(call)
@@ -169,6 +195,26 @@ class Keysight33600A(GeneratorOutputs):
     def _get_offset(self, call: Call) -> str:
         channel = self._channel(call)
         return shown_real(channel.offset_emf * channel.divider)
+
+    @command("[SOURce#:]VOLTage:HIGH")
+    def _set_high_level(self, call: Call) -> None:
+        channel = self._channel(call)
+        low = channel.levels()[0]
+        channel.set_levels(low, call.number(-10.0, 10.0, "V"), self._limits(call.numbers[0]))
+
+    @command("[SOURce#:]VOLTage:LOW")
+    def _set_low_level(self, call: Call) -> None:
+        channel = self._channel(call)
+        high = channel.levels()[1]
+        channel.set_levels(call.number(-10.0, 10.0, "V"), high, self._limits(call.numbers[0]))
+
+    @command("[SOURce#:]VOLTage:LOW?")
+    def _get_low_level(self, call: Call) -> str:
+        return shown_real(self._channel(call).levels()[0])
+
+    @command("[SOURce#:]VOLTage:HIGH?")
+    def _get_high_level(self, call: Call) -> str:
+        return shown_real(self._channel(call).levels()[1])
 
     def _limits(self, one: int) -> tuple[float, float] | None:
         if not self.value(SOURCE + "VOLTage:LIMit:STATe", one):

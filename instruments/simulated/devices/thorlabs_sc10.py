@@ -6,7 +6,7 @@ comes in at the terminal `beam` leaves at the terminal `beam` while the shutter 
 `shutter` tells whether it is open. In mode 5 the input `gate` opens it while enabled.
 
 Simulated: all five modes, external trigger of the timed ones, the stored settings. Behaviour
-that the pages at hand do not state (prompt with a space, defaults, delays) is a model.
+that the pages at hand do not state (defaults, delays) is a model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ..links import Link
 from ..shots import Shot
 from .base import SimulatedDevice, rising_edges
 
-PROMPT = b"> "
 MANUAL, AUTO, SINGLE, REPEAT, GATE = range(1, 6)
 RANGES = {
     "mode": (1, 5), "trig": (0, 1), "xto": (0, 1), "open": (0, 999_999), "shut": (0, 999_999),
@@ -45,6 +44,7 @@ class ThorlabsSC10(SimulatedDevice):
         "close_delay": 6e-3,
         "interlock_tripped": False,
         "echo": True,
+        "prompt": ">",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -161,7 +161,7 @@ class ThorlabsSC10(SimulatedDevice):
 
     def ending(self, link: Link) -> bytes:
         """The prompt."""
-        return PROMPT
+        return str(self.settings["prompt"]).encode()
 
     def trip(self, kind: str, value: str | None, link: Link | None) -> None:
         """`error_queue`: the next command is answered with an error."""

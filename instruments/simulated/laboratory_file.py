@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    BeforeValidator,
     Field,
     ValidationError,
     create_model,
@@ -135,10 +134,6 @@ class ApparatusEntry(FilePart):
         return kind
 
 
-def _drifts_off(given: Any) -> Any:
-    return {} if given in ("off", False, None) else given
-
-
 class _Content(FilePart):
     """All of a laboratory file; what depends on the kind of its apparatus comes with `_content`."""
 
@@ -158,6 +153,11 @@ class _Content(FilePart):
             raise ValueError(f"must be {FORMAT}, the format that this version reads")
         return number
 
+    @field_validator("drifts", mode="before")
+    @classmethod
+    def _off(cls, given: Any) -> Any:
+        return {} if given in ("off", False, None) else given
+
 
 def _content(kind: str | None) -> type[_Content]:
     """All of a laboratory file with an apparatus of this kind.
@@ -169,8 +169,7 @@ def _content(kind: str | None) -> type[_Content]:
     apparatus = create_model("ApparatusEntry", __base__=ApparatusEntry, truth=(truth, ...))
     fields: dict[str, Any] = {"apparatus": (apparatus, ...)}
     if found is not None:
-        drifts = Annotated[found.drifts, BeforeValidator(_drifts_off)]
-        fields["drifts"] = (drifts, found.drifts())
+        fields["drifts"] = (found.drifts, found.drifts())
     return create_model("_Content", __base__=_Content, **fields)
 
 

@@ -21,7 +21,8 @@ from itertools import pairwise
 
 from ...models.pulses import detuned_pulse
 from ...models.two_ensembles import SteadyState, TwoEnsembles, steady_state
-from .beams import TWO_PI, diffracted, edges_of, good_light, in_time, tone_at
+from .beams import TWO_PI, diffracted, edges_of, good_light, tone_at
+from .beams import in_time as _at
 from .lines import TIME_GRID, ApparatusFault, RFTone, Timeline, either, value_at
 from .truth import TwoEnsembleTruth
 
@@ -214,16 +215,16 @@ def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, S
     reached = _relaxation(piece, state)
     if reached < LEAST_RELAXATION:
         changed = (
-            f" (the last change of drive, coupling or current was at {in_time(piece.start)})"
+            f" (the last change of drive, coupling or current was at {_at(piece.start)})"
             if len(run) > 1
             else ""
         )
         needed = piece.duration * LEAST_RELAXATION / reached
         raise ApparatusFault(
             f"the preparation ({_span(piece)}) is too short{changed}: Gamma * t * Var(S1y + S2y) = "
-            f"2 pi * {piece.decay / TWO_PI:.4g} Hz * {in_time(piece.duration)} * {state.variance:.4g} "
+            f"2 pi * {piece.decay / TWO_PI:.4g} Hz * {_at(piece.duration)} * {state.variance:.4g} "
             f"= {reached:.3g}, and {LEAST_RELAXATION:g} is needed to reach the dark state: hold "
-            f"at least {in_time(needed)}, or raise the RF power on coupling.rf"
+            f"at least {_at(needed)}, or raise the RF power on coupling.rf"
         )
     return piece, state
 
@@ -262,7 +263,7 @@ def _pulse(later: list[Piece]) -> Piece | None:
     if not runs:
         return None
     if len(runs) > 1:
-        listed = ", ".join(f"{in_time(run[0].start)} to {in_time(run[-1].stop)}" for run in runs)
+        listed = ", ".join(f"{_at(run[0].start)} to {_at(run[-1].stop)}" for run in runs)
         raise ApparatusFault(
             f"the drive reaches the atoms {len(runs)} times after the preparation ({listed}) and "
             "before the last gate closes; one pulse can be answered for: check the windows on "
@@ -270,10 +271,10 @@ def _pulse(later: list[Piece]) -> Piece | None:
         )
     (pieces,) = runs
     if len({(piece.drive_tone, piece.rabi, piece.detuning) for piece in pieces}) > 1:
-        changes = ", ".join(in_time(piece.start) for piece in pieces[1:])
+        changes = ", ".join(_at(piece.start) for piece in pieces[1:])
         raise ApparatusFault(
-            f"the drive or the coil current changes inside the pulse ({in_time(pieces[0].start)} to "
-            f"{in_time(pieces[-1].stop)}) at {changes}: a pulse must be one constant tone on drive.rf "
+            f"the drive or the coil current changes inside the pulse ({_at(pieces[0].start)} to "
+            f"{_at(pieces[-1].stop)}) at {changes}: a pulse must be one constant tone on drive.rf "
             "at one current on gradient.current"
         )
     return replace(pieces[0], stop=pieces[-1].stop)
@@ -284,8 +285,8 @@ def _check_probes(timeline: Timeline, preparation: Piece, end: float) -> None:
         for one in either([timeline.get(f"probe.{ensemble}", ())]):
             if one.start < end and one.stop > preparation.start:
                 raise ApparatusFault(
-                    f"probe light is on ensemble {ensemble} from {in_time(one.start)} to "
-                    f"{in_time(one.stop)}, before the pulse is over at {in_time(end)}: it destroys the "
+                    f"probe light is on ensemble {ensemble} from {_at(one.start)} to "
+                    f"{_at(one.stop)}, before the pulse is over at {_at(end)}: it destroys the "
                     f"state: check the window on probe.{ensemble}"
                 )
 
@@ -305,7 +306,7 @@ def _not_prepared(pieces: list[Piece]) -> str:
 def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
     what = "pulse" if pulse else "preparation"
     return (
-        f"the counter's gate opens at {in_time(gate.start)}, before the {what} "
+        f"the counter's gate opens at {_at(gate.start)}, before the {what} "
         f"({_span(pulse or preparation)}) is over: counting there would measure the atoms "
         "before their phase is turned into populations: move the gate on counter.gate, or check "
         "which window is wired to it"
@@ -313,4 +314,4 @@ def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
 
 
 def _span(first: Piece, last: Piece | None = None) -> str:
-    return f"{in_time(first.start)} to {in_time((last or first).stop)}"
+    return f"{_at(first.start)} to {_at((last or first).stop)}"

@@ -1,0 +1,213 @@
+"""One collectively pumped ensemble in a cavity: the physics behind the wires.
+
+Counts are samples of exact distributions: the populations of the master equation of collective
+pumping and decay (Shimshi & Shahmoon, "Dissipative phase transition and metrology in collectively
+pumped superradiance", Eqs. 1-3) when the gate opens, and Poissonian photon counting. After a long
+hold they are those of the steady state; before, and after steps of the pump, they are followed
+from all atoms down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.pumped_superradiance import PumpedEnsemble, populations
+from ...models.pumped_superradiance_modes import relaxation_gap
+from ...models.pumped_superradiance_scans import dicke_populations, evolve_populations
+from .beams import TWO_PI
+from .draws import Drift, poisson_from, shot_uniforms
+from .lines import Timeline
+from .pumped_shot import (
+    MOST_RELAXATION,
+    PumpedShot,
+    PumpStep,
+    gate_windows,
+    probed,
+    read_pumped_shot,
+)
+from .pumped_truth import PumpedDriftsEntry, PumpedTruth
+
+SETTLED = 16.0
+"""Hold times the exact gap beyond which the steady state is taken: it is within about 2e-7."""
+
+APPROXIMATIONS = (
+    "every shot starts with all atoms down and with the same, constant number of them",
+    "the pump's rate does not depend on how many atoms are up (far-detuned three-level scheme)",
+    "light and RF switch at once, without the rise time of a modulator",
+    "no decay of single atoms, loss or dephasing",
+    "the atoms stand still while they are counted (gate * relaxation rate at most "
+    f"{MOST_RELAXATION:g})",
+    "photon counts are Poissonian without dead time",
+)
+
+_CACHED = 256
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over the shots counted so far, for the averages that are revealed."""
+
+    shots: int = 0
+    dark_shots: int = 0
+    scale: float = 0.0
+    gate: float = 0.0
+    lit: float = 0.0
+    next_shot: int = 0
+
+
+class PumpedCavity:
+    """The `Apparatus` (`lines.py`) of one pumped ensemble.
+
+    Args:
+        truth: The hidden truth.
+        seed: Keys the samples and the drifts.
+        drifts: What drifts with the clock; None: nothing.
+    """
+
+    def __init__(
+        self, truth: PumpedTruth, seed: int, drifts: PumpedDriftsEntry | None = None
+    ) -> None:
+        self.truth = truth
+        self._seed = seed
+        self._drifts = drifts
+        given = drifts or PumpedDriftsEntry()
+        self._step = given.step
+        power = given.pump_power
+        self._power_drift = Drift(
+            power.rms, power.correlation_time, given.step, seed, "drift.pump_power"
+        )
+        self._ladders: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
+        self._sums = _Sums()
+
+    def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
+        """Openings of the counter's gate: (start, stop, 1 if the ensemble is lit, else None)."""
+        return tuple(
+            (one.start, one.stop, 1 if probed(timeline, one) > 0.0 else None)
+            for one in gate_windows(timeline)
+        )
+
+    def counts(
+        self, timeline: Timeline, shots: range, times: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Photon counts, shape (len(shots), 1); see `lines.Apparatus`.
+
+        Raises:
+            ApparatusFault: If the wires did something that this physics cannot answer for.
+            ValueError: If `shots` are not consecutive or `times` do not match them.
+        """
+        if shots.step != 1 or len(times) != len(shots):
+            raise ValueError(
+                f"shots must be consecutive with one time each, but are {shots!r} with "
+                f"{len(times)} times"
+            )
+        means = np.empty(len(shots))
+        for part, scale in self._steady_parts(times):
+            shot = read_pumped_shot(timeline, self.truth, scale)
+            atoms = self._atoms(shot, shots[part])
+            means[part] = self.truth.rate_per_atom * shot.lit * atoms
+            means[part] += self.truth.background_rate * shot.gate
+            self._note(shot, scale, shots[part])
+        uniforms = shot_uniforms(self._seed, "photons.0", shots)
+        return poisson_from(uniforms, means)[:, None]
+
+    def reveal(self) -> dict[str, Any]:
+        """The hidden truth, averaged over the shots counted so far; empty before the first.
+
+        `critical_power` is the RF power [W] at which pumping balances decay (missing where the
+        modulator cannot reach it), `collective_decay` is gamma/2pi [Hz]; `gain` [counts per
+        atom] and `background` [counts] are those of one gate.
+        """
+        sums, truth = self._sums, self.truth
+        if not sums.shots:
+            return {}
+        full = truth.pump.full_strength * sums.scale / sums.shots
+        reachable = full >= truth.decay
+        critical = {}
+        if reachable:
+            angle = math.asin(math.sqrt(truth.decay / full))
+            critical["critical_power"] = truth.pump.saturation_power * (2 * angle / math.pi) ** 2
+        return {
+            **critical,
+            "collective_decay": truth.decay,
+            "atoms": truth.atoms,
+            "gain": truth.rate_per_atom * sums.lit / sums.shots,
+            "background": truth.background_rate * sums.gate / sums.shots,
+            "shots": sums.shots,
+            "approximations": list(self._approximations()),
+        }
+
+    def _approximations(self) -> Iterator[str]:
+        yield from APPROXIMATIONS
+        if self._drifts is not None:
+            yield f"the pump's power is constant within {self._step:g} s"
+        if self._sums.dark_shots:
+            yield (
+                f"in {self._sums.dark_shots} shots no pump light reached the atoms (laser off or "
+                "unlocked, RF off, or switch closed): all atoms stayed down"
+            )
+
+    def _steady_parts(self, times: NDArray[np.float64]) -> Iterator[tuple[slice, float]]:
+        """Slices of shots in one step of the drift, with the factor on the pumping rate."""
+        if self._drifts is None:
+            yield slice(0, len(times)), 1.0
+            return
+        steps = np.floor_divide(times, self._step).astype(np.int64).tolist()
+        start = 0
+        for step, members in groupby(steps):
+            stop = start + sum(1 for _ in members)
+            yield slice(start, stop), 1.0 + self._power_drift.at_step(step)
+            start = stop
+
+    def _atoms(self, shot: PumpedShot, shots: range) -> NDArray[np.int64]:
+        """Excited atoms, (shots,), drawn from the exact distribution."""
+        if not shot.pumped:
+            return np.zeros(len(shots), dtype=np.int64)
+        ladder = self._ladder(shot.steps)
+        draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
+        atoms: NDArray[np.int64] = np.searchsorted(ladder, draws, side="right").astype(np.int64)
+        return np.minimum(atoms, ladder.size - 1)
+
+    def _ladder(self, steps: tuple[PumpStep, ...]) -> NDArray[np.float64]:
+        """Cumulative p_n at the opening of the gate, n = 0 … N, solved once for each pump."""
+        if steps in self._ladders:
+            self._ladders.move_to_end(steps)
+            return self._ladders[steps]
+        ladder: NDArray[np.float64] = np.cumsum(np.maximum(self._populations(steps), 0.0))
+        self._ladders[steps] = ladder
+        if len(self._ladders) > _CACHED:
+            self._ladders.popitem(last=False)
+        return ladder
+
+    def _populations(self, steps: tuple[PumpStep, ...]) -> NDArray[np.float64]:
+        """p_n after the last step: followed from the last one that was long enough to settle."""
+        decay, atoms = TWO_PI * self.truth.decay, self.truth.atoms
+        ensembles = [PumpedEnsemble(atoms, step.rate, decay) for step in steps]
+        state = dicke_populations(atoms, -0.5 * atoms)
+        first = 0
+        for number in reversed(range(len(steps))):
+            if steps[number].duration * relaxation_gap(ensembles[number]) > SETTLED:
+                state, first = populations(ensembles[number]), number + 1
+                break
+        for step, ensemble in zip(steps[first:], ensembles[first:], strict=True):
+            state = evolve_populations(ensemble, state, [step.duration])[-1]
+            state = state / state.sum()
+        return state
+
+    def _note(self, shot: PumpedShot, scale: float, shots: range) -> None:
+        """Add shots to the averages, each once however often it is asked for."""
+        sums = self._sums
+        new = max(0, shots.stop - max(shots.start, sums.next_shot))
+        sums.next_shot = max(sums.next_shot, shots.stop)
+        sums.shots += new
+        sums.dark_shots += 0 if shot.pumped else new
+        sums.scale += new * scale
+        sums.gate += new * shot.gate
+        sums.lit += new * shot.lit

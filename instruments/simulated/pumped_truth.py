@@ -1,0 +1,106 @@
+"""Hidden truth of the pumped cavity: one ensemble, its pump, its collective decay, its detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field, field_validator
+
+from .draws import keyed_generator
+from .truth import (
+    BeamTruth,
+    DetectorEntry,
+    DriftEntry,
+    FilePart,
+    Frequency,
+    Power,
+    Quantity,
+)
+
+MOST_ATOMS = 2000
+"""Largest ensemble: following the populations of a short hold takes seconds beyond it."""
+
+
+class PumpEntry(FilePart):
+    """The pump's beam: w/2pi = full_rate * sin^2((pi/2) sqrt(P / saturation_power)).
+
+    Attributes:
+        full_rate: Collective pumping rate w/2pi at saturation, Hz.
+        saturation_power: RF power of the modulator's best diffraction, W.
+        centre_frequency: RF frequency of the two-photon resonance, Hz.
+        bandwidth: Half width around it within which the rate is the stated one, Hz.
+    """
+
+    full_rate: Frequency
+    saturation_power: Power
+    centre_frequency: Frequency = Quantity(nominal=80e6)
+    bandwidth: Frequency = Quantity(nominal=10e3)
+
+
+class CavityEntry(FilePart):
+    """The cavity: collective decay rate gamma/2pi into it, Hz."""
+
+    collective_decay: Frequency
+
+
+class PumpedTruthEntry(FilePart):
+    """Section `apparatus: truth:` of a laboratory file with the pumped cavity."""
+
+    atoms: int
+    pump: PumpEntry
+    cavity: CavityEntry
+    detector: DetectorEntry
+
+    @field_validator("atoms")
+    @classmethod
+    def _tractable(cls, atoms: int) -> int:
+        if not 2 <= atoms <= MOST_ATOMS:
+            raise ValueError(f"must be from 2 to {MOST_ATOMS}")
+        return atoms
+
+
+class PumpedDriftsEntry(FilePart):
+    """Section `drifts:`; everything in it is a function of the clock and the seed.
+
+    Attributes:
+        pump_power: Drift of the pump's optical power, and with it of the pumping rate.
+        step: Seconds for which it stays constant.
+    """
+
+    pump_power: DriftEntry = DriftEntry()
+    step: float = Field(default=10.0, gt=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PumpedTruth:
+    """The drawn truth of the pumped cavity, ordinary frequencies in Hz.
+
+    Attributes:
+        atoms: N.
+        pump: Collective pumping rate over 2 pi.
+        decay: Collective decay rate over 2 pi.
+        rate_per_atom, background_rate: Counts per second.
+    """
+
+    atoms: int
+    pump: BeamTruth
+    decay: float
+    rate_per_atom: float
+    background_rate: float
+
+
+def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
+    """The truth of one seed: every spread quantity of the file drawn once."""
+
+    def of(part: FilePart, name: str) -> float:
+        quantity: Quantity = getattr(part, name)
+        return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+
+    names = ("full_rate", "saturation_power", "centre_frequency", "bandwidth")
+    return PumpedTruth(
+        atoms=entry.atoms,
+        pump=BeamTruth(*(of(entry.pump, name) for name in names)),
+        decay=of(entry.cavity, "collective_decay"),
+        rate_per_atom=of(entry.detector, "rate_per_atom"),
+        background_rate=of(entry.detector, "background_rate"),
+    )

@@ -11,6 +11,19 @@ from .estimate import Estimate, GoodnessOfFit, Quantity
 from .grid_posterior import Axis, GridPosterior, OutcomeTable
 from .particles import ParticlePosterior
 from .phase_table import PhaseTable, coherent_table, state_table
+from .pumping_beliefs import Calibrated, HoldBeliefs, SnapshotBeliefs, SweepBeliefs
+from .pumping_bounds import (
+    PumpingBounds,
+    hold_bounds,
+    snapshot_bounds,
+    sweep_bounds,
+    sweep_mean_bounds,
+)
+from .pumping_chain import ChainValues
+from .pumping_hold import PumpingHold
+from .pumping_sampling import draw_snapshots, draw_sweeps
+from .pumping_snapshots import PumpingSnapshots
+from .pumping_sweeps import PumpingSweeps
 from .records import RecordError
 from .squeezing_beliefs import SqueezingBeliefs
 from .squeezing_bounds import squeezing_bounds, tomography_bounds
@@ -25,6 +38,8 @@ __all__ = [
     "AdaptivePumping",
     "Axis",
     "Bounds",
+    "Calibrated",
+    "ChainValues",
     "DriftFilter",
     "EllipseBeliefs",
     "EllipseFit",
@@ -33,27 +48,40 @@ __all__ = [
     "EstimatorRangeError",
     "GoodnessOfFit",
     "GridPosterior",
+    "HoldBeliefs",
     "OutcomeTable",
     "ParticlePosterior",
     "PhaseTable",
     "PrecisionStop",
+    "PumpingBounds",
+    "PumpingHold",
+    "PumpingSnapshots",
+    "PumpingSweeps",
     "Quantity",
     "RecordError",
+    "SnapshotBeliefs",
     "SqueezingBeliefs",
     "SqueezingCertificate",
     "SqueezingTomography",
     "Step",
     "StoppingCheck",
+    "SweepBeliefs",
     "TwoModeSqueezing",
     "WinelandFromShots",
     "check_stopping",
     "coherent_table",
+    "draw_snapshots",
+    "draw_sweeps",
     "drift_bounds",
     "ellipse_bounds",
     "find_step",
     "fit_conic",
     "fit_geometric",
+    "hold_bounds",
+    "snapshot_bounds",
     "squeezing_bounds",
     "state_table",
+    "sweep_bounds",
+    "sweep_mean_bounds",
     "tomography_bounds",
 ]

@@ -71,24 +71,39 @@ def merged(ramp: Ramp) -> BinnedRamp:
 
 
 def area_moments(
-    atoms: int, ramp: BinnedRamp, values: ChainValues, *, covariance: bool
+    atoms: int,
+    ramp: BinnedRamp,
+    values: ChainValues,
+    *,
+    covariance: bool,
+    steps_for: ChainValues | None = None,
 ) -> AreaMoments:
-    """Moments of int x dt over the bins of a ramp begun in its steady state."""
-    sweep = ramp.ramp
-    ends = [0.5 * atoms * (sweep.pump(f) / values.critical - 1.0) for f in (0.0, 1.0)]
-    space = space_of(atoms, max(abs(ends[0]), abs(ends[1])))
-    return _AreaSolver(space, atoms, ramp, values, ends).run(covariance)
+    """Moments of int x dt over the bins of a ramp begun in its steady state.
+
+    Args:
+        atoms: N.
+        ramp: the merged bins.
+        values: u_c and gamma; a and b do not matter.
+        covariance: whether it is wanted.
+        steps_for: values whose steps are taken; the same ones throughout a fit keep the
+            result smooth.
+    """
+    sweep, chosen = ramp.ramp, steps_for or values
+    ends = [0.5 * atoms * (sweep.pump(f) / chosen.critical - 1.0) for f in (0.0, 1.0)]
+    space = space_of(atoms, 1.2 * max(abs(ends[0]), abs(ends[1])))
+    pace = max(chosen.decay / _STEP, abs(ends[1] - ends[0]) / sweep.duration / _SCALED_STEP)
+    return _AreaSolver(space, atoms, ramp, values, pace).run(covariance)
 
 
 class _AreaSolver:
     """March along the ramp; columns for the responses to x in each bin so far."""
 
     def __init__(
-        self, space: Space, atoms: int, ramp: BinnedRamp, values: ChainValues, ends: list[float]
+        self, space: Space, atoms: int, ramp: BinnedRamp, values: ChainValues, pace: float
     ) -> None:
         self._space, self._atoms, self._ramp, self._values = space, atoms, ramp, values
         self._motion = Motion(space, atoms)
-        self._speed = abs(ends[1] - ends[0]) / ramp.ramp.duration
+        self._pace = pace
         self._b = couplings(1.0 / atoms, space.x.size)
 
     def run(self, covariance: bool) -> AreaMoments:
@@ -132,8 +147,7 @@ class _AreaSolver:
 
     def _steps(self, length: float) -> int:
         """An even number of steps, short against 1/gamma and the transition."""
-        wanted = max(length * self._values.decay / _STEP, length * self._speed / _SCALED_STEP)
-        return 2 * max(1, math.ceil(0.5 * wanted))
+        return 2 * max(1, math.ceil(0.5 * length * self._pace))
 
     def _first_moment(self, state: Array) -> Array:
         """sum x p for each column of (levels, columns)."""
@@ -161,6 +175,7 @@ class MeanFit:
         ramps: mean counts.
         coordinates: of ln u_c, ln gamma, ln a, b.
         precisions: inverse covariance of the counts of one sweep, for each ramp.
+        steps_for: values whose time steps are taken.
     """
 
     def __init__(
@@ -169,7 +184,9 @@ class MeanFit:
         ramps: Sequence[BinnedRamp],
         coordinates: Coordinates,
         precisions: Sequence[Array],
+        steps_for: ChainValues,
     ) -> None:
+        self._steps_for = steps_for
         self._atoms, self._ramps, self._coordinates = atoms, ramps, coordinates
         self._precisions = precisions
         self.lower, self.upper = coordinates.lower, coordinates.upper
@@ -178,7 +195,9 @@ class MeanFit:
         """Minus half the chi-square plus log-prior."""
         value, gradient, information = 0.0, np.zeros(4), np.zeros((4, 4))
         for ramp, precision in zip(self._ramps, self._precisions, strict=True):
-            mean, slopes, _ = expected_counts(self._atoms, ramp, values_at(x), covariance=False)
+            mean, slopes, _ = expected_counts(
+                self._atoms, ramp, values_at(x), covariance=False, steps_for=self._steps_for
+            )
             weighed = precision * ramp.sweeps
             off = ramp.means - mean
             value -= 0.5 * float(off @ weighed @ off)
@@ -188,10 +207,15 @@ class MeanFit:
 
 
 def expected_counts(
-    atoms: int, ramp: BinnedRamp, values: ChainValues, *, covariance: bool
+    atoms: int,
+    ramp: BinnedRamp,
+    values: ChainValues,
+    *,
+    covariance: bool,
+    steps_for: ChainValues | None = None,
 ) -> tuple[Array, Array, Array]:
     """Mean counts, slopes (bins, 4) by ln u_c, ln gamma, ln a and b, covariance of one sweep."""
-    moments = area_moments(atoms, ramp, values, covariance=covariance)
+    moments = area_moments(atoms, ramp, values, covariance=covariance, steps_for=steps_for)
     a, b, lengths = values.half_rate, values.background, ramp.durations
     from_atoms = a * (moments.areas + lengths)
     mean = np.maximum(from_atoms + b * lengths, 1e-9)
@@ -209,11 +233,10 @@ def fit_means(
     x = np.clip(start, coordinates.lower, coordinates.upper)
     optimum = None
     for _ in range(_ROUNDS):
-        precisions = [
-            np.linalg.inv(expected_counts(atoms, ramp, values_at(x), covariance=True)[2])
-            for ramp in ramps
-        ]
-        optimum = maximise(MeanFit(atoms, ramps, coordinates, precisions), x, iterations=30)
+        noises = [expected_counts(atoms, r, values_at(x), covariance=True)[2] for r in ramps]
+        precisions = [np.asarray(np.linalg.inv(noise), dtype=np.float64) for noise in noises]
+        objective = MeanFit(atoms, ramps, coordinates, precisions, values_at(x))
+        optimum = maximise(objective, x, iterations=30)
         x = optimum.point.x
     if optimum is None:
         raise ArithmeticError("The fit to mean counts made no round.")

@@ -50,8 +50,12 @@ def draw_sweeps(
         duration: of every sweep.
         bins: equal bins of a sweep.
         rng: source of randomness.
+
+    Raises:
+        ImportError: without numba (`pip install cavitylab[fast]`).
     """
-    simulate = _simulator()
+    from .pumping_kernel import simulate  # numba is loaded where it is needed
+
     knob = np.asarray(ramps, dtype=np.float64)
     edges = np.linspace(0.0, duration, bins + 1)
     means = np.empty((len(knob), bins))
@@ -66,9 +70,3 @@ def draw_sweeps(
         )  # fmt: skip
     counts = rng.poisson(means).astype(np.float64)
     return {"counts": counts, "pump": knob.copy(), "time": np.full(len(knob), float(duration))}
-
-
-def _simulator():  # type: ignore[no-untyped-def]
-    from . import pumping_kernel
-
-    return pumping_kernel.simulate

@@ -10,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from ..instruments.errors import CavityLabError
 from ..instruments.timeline import Tone, Window
 
-__all__ = ["CompiledSequence", "Sequence", "SequenceError", "compile_sequence"]
+__all__ = [
+    "CompiledSequence",
+    "PumpSequence",
+    "Sequence",
+    "SequenceError",
+    "ShotSequence",
+    "compile_sequence",
+]
 
 PREPARATION = "preparation"
 PULSE = "pulse"
 LIGHT = (PREPARATION, PULSE)
+PUMP = "pump"
 
 MINIMUM_WINDOW = 100e-9
 """Shortest window, in s: an acousto-optic modulator needs about this long to rise."""
@@ -32,6 +40,34 @@ _SLACK = 1e-12  # rounding of sums of times in s
 
 class SequenceError(CavityLabError, ValueError):
     """A sequence that no laboratory should run; names every offending time."""
+
+
+class ShotSequence(Protocol):
+    """What engine and compiler ask of one shot; a frozen dataclass, so that it can be compared."""
+
+    @property
+    def period(self) -> float:
+        """Time from one T0 to the next, in s."""
+        ...
+
+    @property
+    def tones(self) -> Mapping[str, tuple[Tone, ...]]:
+        """Tones of each modulator, by the name of its role, in the order of uploading."""
+        ...
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Windows of light and counting gates."""
+        ...
+
+    @property
+    def gates(self) -> tuple[Window, ...]:
+        """The counting gates, in order of time."""
+        ...
+
+    def check(self) -> None:
+        """Raise SequenceError with all problems at once when there are any."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +98,11 @@ class Sequence:
             f"the sequence has no window {name!r}; it has "
             f"{', '.join(window.name for window in self.windows) or 'none'}"
         )
+
+    @property
+    def tones(self) -> Mapping[str, tuple[Tone, ...]]:
+        """Tones of each modulator, by the name of its role."""
+        return MappingProxyType({"drive": self.drive, "coupling": self.coupling})
 
     @property
     def gates(self) -> tuple[Window, ...]:
@@ -100,12 +141,7 @@ class Sequence:
                 yield f"window {name!r} is missing"
         if not set(names) - set(LIGHT):
             yield "there is no counting gate"
-        for window in self.windows:
-            if window.duration < MINIMUM_WINDOW - _SLACK:
-                yield (
-                    f"window {window.name!r} at {_time(window.start)} lasts "
-                    f"{_time(window.duration)}, less than the minimum {_time(MINIMUM_WINDOW)}"
-                )
+        yield from _too_short(self.windows)
         yield from _overlaps("windows", self.windows)
 
     def _order_problems(self) -> Iterator[str]:
@@ -143,14 +179,75 @@ class Sequence:
                         )
 
     def _period_problems(self) -> Iterator[str]:
-        parts: list[Tone | Window] = [*self.drive, *self.coupling, *self.windows]
-        ends = [part.stop for part in parts]
-        last = max(ends, default=0.0)
-        if last + RECOVERY > self.period + _SLACK:
+        yield from _too_long([*self.drive, *self.coupling, *self.windows], self.period)
+
+
+@dataclass(frozen=True, slots=True)
+class PumpSequence:
+    """One shot of a pumped ensemble: the pump's tones, its light, and the gate that counts.
+
+    The window ``"pump"`` lets the pump's light through; the one other window lights the probe and
+    opens the counter. The pump stays on until that is over: without it the atoms would decay
+    together while they are counted.
+
+    Args:
+        pump: Tones of the pump (amplitude: pumping rate over 2 pi).
+        windows: The pump's window and the counting gate.
+        period: Time from one T0 to the next, in s.
+    """
+
+    pump: tuple[Tone, ...]
+    windows: tuple[Window, ...]
+    period: float
+
+    @property
+    def tones(self) -> Mapping[str, tuple[Tone, ...]]:
+        """Tones of the pump's modulator, by the name of its role."""
+        return MappingProxyType({PUMP: self.pump})
+
+    @property
+    def gates(self) -> tuple[Window, ...]:
+        """The counting gates, in order of time."""
+        gates = (window for window in self.windows if window.name != PUMP)
+        return tuple(sorted(gates, key=lambda gate: gate.start))
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
+        return [
+            *_too_short(self.windows),
+            *self._light_problems(),
+            *_overlaps("tones of the pump", self.pump),
+            *_too_long([*self.pump, *self.windows], self.period),
+        ]
+
+    def check(self) -> None:
+        """Raise SequenceError with all problems at once when there are any."""
+        problems = self.problems()
+        if problems:
+            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
+
+    def _light_problems(self) -> Iterator[str]:
+        light = [window for window in self.windows if window.name == PUMP]
+        if len(light) != 1:
+            yield f"there must be one window {PUMP!r}, but there are {len(light)}"
+        if len(self.gates) != 1:
             yield (
-                f"the last event ends at {_time(last)}; with {_time(RECOVERY)} to recover it does "
-                f"not fit into the shot period of {_time(self.period)}"
+                f"there must be one counting gate, but there are {len(self.gates)}: counting "
+                "destroys the state"
             )
+        for gate in self.gates:
+            if not any(
+                one.start <= gate.start + _SLACK and gate.stop <= one.stop + _SLACK for one in light
+            ):
+                yield (
+                    f"the pump is not on throughout the gate {gate.name!r} ({_time(gate.start)} to "
+                    f"{_time(gate.stop)})"
+                )
+            if not _covered(gate, self.pump):
+                yield (
+                    f"no single tone of the pump lasts through the gate {gate.name!r} "
+                    f"({_time(gate.start)} to {_time(gate.stop)})"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +266,7 @@ class CompiledSequence:
 
 
 def compile_sequence(
-    sequence: Sequence,
-    roles: Mapping[str, Any],
-    shots: int,
-    *,
-    aoms: tuple[str, str] = ("drive", "coupling"),
+    sequence: ShotSequence, roles: Mapping[str, Any], shots: int
 ) -> CompiledSequence:
     """Check a sequence and let each role translate its part; nothing is sent to an instrument.
 
@@ -183,9 +276,8 @@ def compile_sequence(
 
     Args:
         sequence: The shot.
-        roles: Roles by name; ``"drive"``, ``"coupling"``, ``"timing"`` and ``"detector"`` are used.
+        roles: Roles by name; those of its tones, ``"timing"`` and ``"detector"`` are used.
         shots: Repetitions in a block.
-        aoms: Names of the roles that play the drive's and the coupling's tones.
 
     Raises:
         SequenceError: The timeline is unsound, the station lacks a role, or a role refuses.
@@ -193,21 +285,38 @@ def compile_sequence(
     if shots < 1:
         raise SequenceError(f"a block needs at least one shot, got {shots}")
     sequence.check()
-    needed = (*aoms, "timing", "detector")
+    tones = sequence.tones
+    needed = (*tones, "timing", "detector")
     missing = [name for name in needed if name not in roles]
     if missing:
         raise SequenceError(
             f"the station has no role {', '.join(map(repr, missing))}; it has "
             f"{', '.join(sorted(roles)) or 'none'}: add it to the station file"
         )
-    drive, coupling = aoms
     programs = {
-        drive: roles[drive].compile(sequence.drive),
-        coupling: roles[coupling].compile(sequence.coupling),
+        **{name: roles[name].compile(played) for name, played in tones.items()},
         "timing": roles["timing"].compile(sequence.windows, shots, sequence.period),
         "detector": roles["detector"].compile(sequence.gates, shots),
     }
     return CompiledSequence(MappingProxyType(programs), shots, shots * sequence.period)
+
+
+def _too_short(windows: Iterable[Window]) -> Iterator[str]:
+    for window in windows:
+        if window.duration < MINIMUM_WINDOW - _SLACK:
+            yield (
+                f"window {window.name!r} at {_time(window.start)} lasts "
+                f"{_time(window.duration)}, less than the minimum {_time(MINIMUM_WINDOW)}"
+            )
+
+
+def _too_long(parts: Iterable[Tone | Window], period: float) -> Iterator[str]:
+    last = max((part.stop for part in parts), default=0.0)
+    if last + RECOVERY > period + _SLACK:
+        yield (
+            f"the last event ends at {_time(last)}; with {_time(RECOVERY)} to recover it does "
+            f"not fit into the shot period of {_time(period)}"
+        )
 
 
 def _covered(window: Window, tones: tuple[Tone, ...]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
-from .sequence import Sequence
+from .sequence import ShotSequence
 
 
 def _plain(value: object) -> Any:
@@ -45,7 +45,7 @@ class Set(_Serialisable):
 class Shots(_Serialisable):
     """Take a block: ``shots`` repetitions of ``sequence``, recorded under scan point ``point``."""
 
-    sequence: Sequence
+    sequence: ShotSequence
     shots: int
     point: int = 0
 

@@ -87,6 +87,7 @@ class Engine:
             self,
             orders.patience,
             self._past,
+            lambda index: protocol.point(index, station.calibrations),
         )
         self._entered = self._past.last is None
         self._set_points: dict[tuple[str, str], float] = {}

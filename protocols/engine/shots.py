@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...instruments.errors import CavityLabError, InstrumentError, LinkError
 from ..protocol import OnlineEstimator
-from ..sequence import CompiledSequence, Sequence, compile_sequence
+from ..sequence import CompiledSequence, ShotSequence, compile_sequence
 from ..steps import Shots
 from .block import abandon_block, prepare, rest, take_block
 from .guards import GuardError, Guards, Trip, in_words
@@ -71,6 +72,7 @@ class ShotTaker:
         control: The engine.
         patience: Time that guards may cost in all, in s of the laboratory's clock.
         past: What the run did before it was interrupted.
+        point: Set-points of a scan point, which the estimator gets with each of its shots.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class ShotTaker:
         control: Control,
         patience: float,
         past: Past,
+        point: Callable[[int], Mapping[str, float]],
     ) -> None:
         self._station = station
         self._recorder = recorder
@@ -89,9 +92,10 @@ class ShotTaker:
         self._guards = guards
         self._control = control
         self._patience = self._left = patience
+        self._point = point
         self._stored = past.queue()
         self._tail = past.tail
-        self._compiled: dict[tuple[Sequence, int], CompiledSequence] = {}
+        self._compiled: dict[tuple[ShotSequence, int], CompiledSequence] = {}
         self._last: CompiledSequence | None = None
         self._fired = 0
         self._good = 0
@@ -118,7 +122,7 @@ class ShotTaker:
                     f"step {number} lacks {missing} shots where the stored run took {block.planned}"
                 )
             self._stored.popleft()
-            self._feed(block.counts, block.status)
+            self._feed(block.counts, block.status, step.point)
             self._fired = block.fired
             self._last = self.compile(step.sequence, block.planned)
             missing = _spoiled(block.status)
@@ -175,7 +179,7 @@ class ShotTaker:
             if missing:
                 self._repeat(missing, step.sequence.period, trips)
 
-    def compile(self, sequence: Sequence, shots: int) -> CompiledSequence:
+    def compile(self, sequence: ShotSequence, shots: int) -> CompiledSequence:
         """The instruments' programs for so many repetitions; kept for the next time."""
         key = sequence, shots
         if key not in self._compiled:
@@ -212,7 +216,7 @@ class ShotTaker:
             counts = np.concatenate([tail.counts, counts[begun:]])
             status = np.concatenate([tail.status, status[begun:]])
             self._recorder.block(counts, status, facts, on_disk=begun)
-        self._feed(counts, status)
+        self._feed(counts, status, step.point)
         self._control.recorded(counts, status)
         return status
 
@@ -225,8 +229,9 @@ class ShotTaker:
             )
         return len(tail.status)
 
-    def _feed(self, counts: NDArray[np.int32], status: NDArray[np.uint8]) -> None:
-        self._estimator.update({"counts": counts, "status": status})
+    def _feed(self, counts: NDArray[np.int32], status: NDArray[np.uint8], point: int) -> None:
+        columns = {name: np.full(len(status), value) for name, value in self._point(point).items()}
+        self._estimator.update({**columns, "counts": counts, "status": status})
         self._good += len(status) - _spoiled(status)
 
     def _refuse_if_unphysical(self, error: CavityLabError) -> None:

@@ -25,7 +25,7 @@ from .relaxation_propagator import Ellipse, Step
 
 _NEGLIGIBLE = 1e-13
 _REACH_AT_FIRST = 30.0  # length of a step in units of 1/(imaginary semi-axis), while it spreads
-_REACH = 300.0
+_REACH = 200.0
 _TRACE_ERROR = 1e-10  # of a step without loss over the edge
 _TRIES = 12
 _SPEED = 2.0  # at most, of a cloud, in units of its hopping element
@@ -252,7 +252,7 @@ class _Cloud:
             lost = float(np.trace(self._rho) - weights.sum())
             if not abs(lost) < _TRACE_ERROR + 10.0 * leaked + 0.1 * self._discard:
                 self._ellipse = self._ellipse.enlarged(1.1)
-            elif leaked > 3.0 * self._discard > 0.0:
+            elif leaked > 10.0 * self._discard > 0.0:
                 self._margins[self._spreading] *= 2
             else:
                 return self._arrive(duration, after, weights, measured)

@@ -7,18 +7,20 @@ directory before anything relies on the name. All writing of `data.zarr` goes th
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -30,6 +32,10 @@ FORMAT = 1
 FINAL_STATES = ("complete", "stopped", "failed", "interrupted")
 """States of a run to which nothing is added any more."""
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+_FLUSHERS = 8
 _SHARING_RETRIES = 50
 _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "sshfs", "afs", "ceph", "glusterfs", "lustre", "gpfs",
@@ -154,16 +160,24 @@ class DurableFiles:
 
     def __init__(self, staging: Path) -> None:
         self._staging = staging
-        self._names = (f"{os.getpid()}-{number}.tmp" for number in itertools.count())
+        self._numbers = itertools.count()
 
     def stage(self, data: bytes) -> Path:
         """Write and flush `data` under a temporary name."""
-        path = self._staging / next(self._names)
+        path = self._staging / f"{os.getpid()}-{next(self._numbers)}.tmp"
         with path.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         return path
+
+    def stage_all(self, contents: Iterable[bytes]) -> list[Path]:
+        """`stage` each; flushed side by side, several cost a disk little more than one."""
+        return together(self.stage, contents)
+
+    def sync_directories(self, paths: Iterable[Path]) -> None:
+        """`sync_directory` each, side by side."""
+        together(self.sync_directory, paths)
 
     def rename(self, source: Path, target: Path) -> None:
         """Put a staged file in its place; durable after `sync_directory(target.parent)`."""
@@ -214,6 +228,26 @@ class DurableFiles:
         for path in left:
             path.unlink(missing_ok=True)
         return [path.name for path in left if path.suffix == ".tmp"]
+
+
+@functools.cache
+def _flushers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="flush")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of the threads
+    os.register_at_fork(after_in_child=_flushers.cache_clear)
+
+
+def together(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do all the work in a few threads. When it returns or raises, none of it goes on."""
+    items = list(items)
+    try:
+        waiting = [_flushers().submit(work, item) for item in items]
+    except RuntimeError:  # the interpreter is ending and starts no more threads
+        return [work(item) for item in items]
+    wait(waiting)
+    return [one.result() for one in waiting]
 
 
 def writer_lock(paths: RunPaths) -> FileLock:

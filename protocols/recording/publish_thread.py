@@ -29,6 +29,9 @@ EAGER_BYTES = 128 << 20
 FAST_BYTES, FAST_TURNS = 1 << 20, 2
 """A run with so much unpublished at so many turns in a row gets a publisher process."""
 
+SPACE_SECONDS = 1.0
+"""Between two looks at the free space."""
+
 Schema = dict[str, Stream]
 
 _LOCK_SECONDS = 30.0
@@ -176,7 +179,7 @@ class PublishThread:
                 return
             self._move_if_fast()
             self._publish_or_log()
-            if time.monotonic() - checked > 1.0:
+            if time.monotonic() - checked > SPACE_SECONDS:
                 checked = time.monotonic()
                 self._check_space()
 

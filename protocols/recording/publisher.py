@@ -124,12 +124,12 @@ class Publisher:
 
     def create_array_files(self, names: Iterable[str] | None = None) -> None:
         """Write new arrays' own metadata (default: all), before the commit that names them."""
-        for name in self._metadata if names is None else names:
-            metadata = self._metadata[name]
-            folder = self._paths.data / name
-            self._files.make_directory(folder)
-            self._files.rename(self._files.stage(to_bytes(metadata)), folder / "zarr.json")
-            self._files.sync_directory(folder)
+        new = list(self._metadata if names is None else names)
+        for name in new:
+            self._files.make_directory(self._paths.data / name)
+        self._put(
+            {self._paths.data / name / "zarr.json": to_bytes(self._metadata[name]) for name in new}
+        )
         self._files.sync_directory(self._paths.data)
 
     def write_constant(self, name: str, values: np.ndarray[Any, Any]) -> None:
@@ -213,15 +213,12 @@ class Publisher:
 
     def _write_chunks(self) -> None:
         """Stage every changed chunk, rename all, flush the directories touched."""
-        staged: list[tuple[Path, Path]] = []
+        chunks: dict[Path, bytes] = {}
         for name, array in self._arrays.items():
             for index, chunk in array.changed():
                 target = self._paths.data / name / chunk_key(index, chunk.ndim)
-                staged.append((self._files.stage(self._encoder.encode(name, chunk)), target))
-        for source, target in staged:
-            self._files.rename(source, target)
-        for folder in sorted({target.parent for _, target in staged}):
-            self._files.sync_directory(folder)
+                chunks[target] = self._encoder.encode(name, chunk)
+        self._put(chunks)
 
     def _commit(self, state: str) -> None:
         """Replace the root metadata: from here on the new rows exist. Then the arrays' own."""
@@ -237,9 +234,16 @@ class Publisher:
             "published_at": datetime.now(UTC).isoformat(),
         }
         self._replace(self._paths.commit, root_metadata(self._attributes, self._metadata))
-        for name in sorted(self._stale):
-            self._replace(self._paths.data / name / "zarr.json", to_bytes(self._metadata[name]))
+        own = {name: to_bytes(self._metadata[name]) for name in sorted(self._stale)}
+        self._put({self._paths.data / name / "zarr.json": data for name, data in own.items()})
         self._stale.clear()
+
+    def _put(self, files: dict[Path, bytes]) -> None:
+        """Flush the contents, then rename, then flush the directories touched."""
+        staged = self._files.stage_all(files.values())
+        for source, target in zip(staged, files, strict=True):
+            self._files.rename(source, target)
+        self._files.sync_directories(sorted({target.parent for target in files}))
 
     def _replace(self, target: Path, data: bytes) -> None:
         self._files.rename(self._files.stage(data), target)

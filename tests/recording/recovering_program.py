@@ -1,6 +1,6 @@
 """Recover a dead run, but die by `kill -9` before its file operation number `die_at`.
 
-Given: pipe (unused), path, die_at.
+Given: pipe (unused), path, die_at; with `resume` the run is resumed and closed.
 """
 
 import itertools
@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any
 
-from cavitylab.protocols.recording import Run
+from cavitylab.protocols.recording import Run, RunWriter
 from cavitylab.protocols.recording.layout import DurableFiles
 
 settings: dict[str, Any] = globals()
@@ -26,4 +26,7 @@ def mortal(method: Any) -> Any:
 
 for name in ("stage", "rename", "remove", "sync_directory", "clear_staging"):
     setattr(DurableFiles, name, mortal(getattr(DurableFiles, name)))
-Run.open(settings["path"])
+if settings.get("resume"):
+    RunWriter.resume(settings["path"], publisher="thread").close("stopped")
+else:
+    Run.open(settings["path"])

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,7 @@ from cavitylab.protocols.recording import (
     StorageError,
     WriterClosedError,
     layout,
+    publish_thread,
 )
 from cavitylab.protocols.recording.journal import Journal
 
@@ -196,6 +198,37 @@ def test_too_little_space_is_said_before_the_run_starts(tmp_path, known, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 999, 1))
     with pytest.raises(DiskFullError, match="before starting"):
         RunWriter.create(tmp_path, "full", known.streams)
+
+
+def test_a_disk_that_runs_low_is_said_and_one_that_is_nearly_full_stops_the_run(
+    writer, known, monkeypatch, caplog
+):
+    """Below 5 % a warning, once; below 1 % recording ends while it still can cleanly."""
+    free = [100]
+    monkeypatch.setattr(publish_thread, "free_space", lambda paths: (free[0], 50, 10))
+    monkeypatch.setattr(publish_thread, "SPACE_SECONDS", 0.0)
+    writer.append("shot", known.shots(0, 10)).wait()
+    free[0] = 40
+    _until(lambda: "left" in caplog.text)
+    writer.append("shot", known.shots(10, 20)).wait()
+    free[0] = 5
+    with pytest.raises(DiskFullError, match="acknowledged is kept"):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            writer.flush()
+            writer.append("shot", known.shots(0, 0))
+            time.sleep(0.01)
+    with pytest.raises(DiskFullError):
+        writer.close()
+    run = Run.open(writer.path)
+    assert known.check_run(run) == 20 and run.state == "failed"
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.01)
 
 
 def test_a_network_folder_is_refused(tmp_path, known, monkeypatch):

@@ -96,6 +96,27 @@ def test_recovery_may_be_killed_at_every_step(start_program, known, tmp_path):
     assert run.state == "interrupted" and run.verify().ok
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL from within")
+def test_resuming_may_be_killed_at_every_step(start_program, known, tmp_path):
+    """Killed before each file operation of a resume, its first publish and its end."""
+    path, acknowledged = _acknowledged_until_killed(start_program, tmp_path, 12)
+    rows = known.check_run(Run.open(path))
+    step, finished = 0, False
+    while not finished:
+        process, pipe = start_program(
+            "recovering_program.py", path=str(path), die_at=step, resume=True
+        )
+        process.join(120)
+        finished = process.exitcode == 0
+        assert finished or process.exitcode == -9
+        run = Run.open(path)
+        assert known.check_run(run) == rows >= acknowledged and run.verify().ok
+        step += 1
+    assert step > 20 and run.state == "stopped"
+
+
 def test_follow_survives_the_death_of_the_writer(start_program, known, tmp_path):
     """Somebody who follows a run whose writer dies gets every acknowledged row, then the end."""
     process, pipe = start_program(

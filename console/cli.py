@@ -14,6 +14,7 @@ import typer
 
 from .exits import ExitCode, errors_told
 from .runs_commands import runs_app
+from .station_commands import app as station_app
 
 app = typer.Typer(
     name="cavitylab",
@@ -24,7 +25,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-station_app = typer.Typer(help="Stations: validate, connect, identify.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(station_app, name="station")
 
@@ -298,27 +298,6 @@ def serve(
 
     with errors_told():
         serve_laboratory(laboratory, seed=seed, native=native, drifts=drifts)
-
-
-@station_app.command("check")
-def station_check(
-    station: Annotated[str, typer.Argument(help="Station file, or the name of a shipped one.")],
-    rehearse: Annotated[
-        str | None, typer.Option(help="Connect to this laboratory file instead of hardware.")
-    ] = None,
-    connect: Annotated[bool, typer.Option(help="Open the instruments and identify them.")] = True,
-    json: Json = False,
-) -> None:
-    """Validate a station file, then connect, identify, and ask every role for its health.
-
-    Nothing is written to an instrument.
-
-    Example: `cavitylab station check two_ensemble --rehearse two_ensemble.lab.yaml`
-    """
-    from .station import check
-
-    with errors_told():
-        raise typer.Exit(check(station, rehearse=rehearse, connect=connect, as_json=json))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

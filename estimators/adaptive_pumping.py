@@ -171,9 +171,13 @@ class AdaptivePumping:
             self._pending.append((float(knob), seen))
         self._rejected += rejected
 
+    def posterior(self) -> GridPosterior:
+        """Posterior of (ln u_c, ln g) from all shots, on a grid as fine as it needs."""
+        return self._closed_in(self._filled(*self._range))
+
     def estimate(self, level: float = 0.95) -> Estimate:
         """Posterior of u_c and g: means, stds, shortest intervals."""
-        grid = self._closed_in(self._filled(*self._range))
+        grid = self.posterior()
         marginal, gain = grid.refined(0), grid.refined(1)
         centre = math.exp(marginal.mean)
         low, high = (math.exp(end) for end in marginal.interval(level))

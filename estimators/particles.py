@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_SHRINK = 0.98
+_SHRINK = 0.9  # nearer to 1 a narrow likelihood leaves too few distinct particles
 _UNEVEN = 0.5  # effective share of particles below which they are redrawn
 
 

@@ -3,6 +3,17 @@
 from .adaptive_phase import AdaptivePhase
 from .adaptive_pumping import AdaptivePumping
 from .bounds import Bounds, ellipse_bounds
+from .calibrations_aom import AomCalibration, aom_bounds
+from .calibrations_detector import (
+    DeadTimeCalibration,
+    DetectorCalibration,
+    dead_time_bounds,
+    detector_bounds,
+)
+from .calibrations_gate import GateDecision, GateRules, Limits, gate
+from .calibrations_rabi import RabiBeliefs, RabiCalibration, rabi_bounds
+from .calibrations_ramsey import DetuningCalibration, RamseyBeliefs, detuning_bounds
+from .calibrations_settling import SettlingCalibration, settling_bounds
 from .drift import DriftFilter, Step, drift_bounds, find_step
 from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_phase import EllipsePhase, EstimatorRangeError
@@ -36,19 +47,26 @@ from .stopping import PrecisionStop, StoppingCheck, check_stopping
 __all__ = [
     "AdaptivePhase",
     "AdaptivePumping",
+    "AomCalibration",
     "Axis",
     "Bounds",
     "Calibrated",
     "ChainValues",
+    "DeadTimeCalibration",
+    "DetectorCalibration",
+    "DetuningCalibration",
     "DriftFilter",
     "EllipseBeliefs",
     "EllipseFit",
     "EllipsePhase",
     "Estimate",
     "EstimatorRangeError",
+    "GateDecision",
+    "GateRules",
     "GoodnessOfFit",
     "GridPosterior",
     "HoldBeliefs",
+    "Limits",
     "OutcomeTable",
     "ParticlePosterior",
     "PhaseTable",
@@ -58,7 +76,11 @@ __all__ = [
     "PumpingSnapshots",
     "PumpingSweeps",
     "Quantity",
+    "RabiBeliefs",
+    "RabiCalibration",
+    "RamseyBeliefs",
     "RecordError",
+    "SettlingCalibration",
     "SnapshotBeliefs",
     "SqueezingBeliefs",
     "SqueezingCertificate",
@@ -68,8 +90,12 @@ __all__ = [
     "SweepBeliefs",
     "TwoModeSqueezing",
     "WinelandFromShots",
+    "aom_bounds",
     "check_stopping",
     "coherent_table",
+    "dead_time_bounds",
+    "detector_bounds",
+    "detuning_bounds",
     "draw_snapshots",
     "draw_sweeps",
     "drift_bounds",
@@ -77,7 +103,10 @@ __all__ = [
     "find_step",
     "fit_conic",
     "fit_geometric",
+    "gate",
     "hold_bounds",
+    "rabi_bounds",
+    "settling_bounds",
     "snapshot_bounds",
     "squeezing_bounds",
     "state_table",

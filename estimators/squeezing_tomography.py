@@ -163,9 +163,8 @@ def fit_variances(table: AngleVariances) -> tuple[Array, Array, float]:
     for _ in range(60):
         weight = degrees / (2.0 * total**2)
         normal = (design * weight) @ design.T
-        new: Array = np.linalg.solve(
-            normal, (design * weight) @ (table.variances - table.detection)
-        )
+        pull = (design * weight) @ (table.variances - table.detection)
+        new = np.asarray(np.linalg.solve(normal, pull), dtype=np.float64)
         moved = float((new - fitted) @ normal @ (new - fitted))
         fitted = new
         # Sums of fitted and detected variance stay positive while the weights settle.

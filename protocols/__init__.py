@@ -14,21 +14,28 @@ from ..instruments.errors import CavityLabError
 
 if TYPE_CHECKING:
     from .protocol import ExperimentProtocol
+    from .pumping_scan import PumpingScan
     from .ramsey_ellipse import RamseyEllipse
 
 __all__ = [
     "PROTOCOLS",
+    "PumpingScan",
     "RamseyEllipse",
     "UnknownProtocolError",
     "protocol_by_name",
     "shipped_rehearsal",
 ]
 
-PROTOCOLS: Mapping[str, str] = MappingProxyType({"ramsey_ellipse": "RamseyEllipse"})
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {"pumping_scan": "PumpingScan", "ramsey_ellipse": "RamseyEllipse"}
+)
 """Class of each protocol by the protocol's name, which is also the name of its module."""
 
 _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml")}
+    {
+        "pumping_scan": ("pumped_cavity", "pumped_cavity.lab.yaml"),
+        "ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml"),
+    }
 )
 
 

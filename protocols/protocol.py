@@ -33,7 +33,7 @@ class OnlineEstimator(Protocol):
     """Takes records block by block; the same object serves online and offline."""
 
     def update(self, records: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take in a block of records (``counts``, ``status``, …)."""
+        """Take in a block: ``counts``, ``status``, and the set-points of each shot by name."""
         ...
 
     def estimate(self, level: float = 0.95) -> Estimate:
@@ -60,7 +60,12 @@ class Bounds(Protocol):
 
 
 class ExperimentProtocol(Protocol):
-    """A protocol: settings, the steps they mean, and the estimator of what they measure."""
+    """A protocol: settings, the steps they mean, and the estimator of what they measure.
+
+    It may also have ``guards(calibrations)``, further guards of its runs, and
+    ``truth(revealed, calibrations)``, what a rehearsal's revealed truth says of its quantities
+    beyond those that are revealed under their own names.
+    """
 
     @property
     def name(self) -> str:

@@ -204,6 +204,9 @@ def _conclude(
     station, protocol = engine.station, engine.protocol
     answer = answer_of(protocol, station.calibrations, estimator, outcome.shots, level)
     revealed = station.reveal()
+    translate = getattr(protocol, "truth", None)
+    if revealed and translate is not None:
+        revealed = {**revealed, **translate(revealed, station.calibrations)}
     # A resumed rehearsal that had no shot left to take has nothing to reveal.
     truth = _numbers(revealed) if revealed else None
     _keep({**answer.to_json(), "truth": revealed}, outcome, writer, recorder, engine)

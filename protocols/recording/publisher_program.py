@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import RecordingError
+from .errors import RecordingError, RunNotFoundError
 from .finalise import recover
 from .journal import Journal
 from .layout import RunPaths, publisher_lock
@@ -38,6 +38,8 @@ def main(run: str) -> int:
             _answer(_published(paths, int(command.split()[1])))
     try:
         recover(paths)
+    except RunNotFoundError:  # somebody has removed the run
+        return 0
     except RecordingError as error:
         print(f"recovering {paths.root}: {error}", file=sys.stderr)
         return 1

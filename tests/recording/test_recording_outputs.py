@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 
+from cavitylab.console.cli import main
 from cavitylab.protocols.recording import (
     Axis,
     Field,
@@ -40,9 +39,12 @@ def finished(tmp_path, known):
     return Run.open(writer.path)
 
 
-def _cavitylab(*arguments):
-    command = [sys.executable, "-m", "cavitylab", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _cavitylab(capsys, *arguments):
+    """The command in this process; its JSON."""
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments), "--json"])
+    assert ended.value.code in (0, None)
+    return json.loads(capsys.readouterr().out)
 
 
 # --- notes and tags -------------------------------------------------------------------------
@@ -257,24 +259,11 @@ def test_a_run_that_was_no_grid_scan_says_so(finished):
 # --- command line ---------------------------------------------------------------------------
 
 
-def test_the_command_line_exports_and_annotates(finished, tmp_path):
-    """`runs export` and `runs annotate`, with exit codes that scripts can use."""
-    data = finished.path.parents[1]
-    done = _cavitylab(
-        "runs", "export", finished.run_id, "--data", data, "--to", tmp_path / "a.csv", "--json"
-    )
-    assert done.returncode == 0 and json.loads(done.stdout)["shots"] == 300
-    assert (tmp_path / "a.csv").read_text().count("\n") == 301
-    done = _cavitylab(
-        "runs",
-        "annotate",
-        finished.path,
-        "--tag",
-        "good",
-        "--tag",
-        "fibre",
-        "--note",
-        "x",
-        "--json",
-    )
-    assert json.loads(done.stdout)["tags"] == ["good", "fibre"]
+def test_the_command_line_exports_and_annotates(finished, tmp_path, capsys):
+    """`runs export` and `runs annotate`."""
+    data, target = finished.path.parents[1], tmp_path / "a.csv"
+    done = _cavitylab(capsys, "runs", "export", finished.run_id, "--data", data, "--to", target)
+    assert done["shots"] == 300 and target.read_text().count("\n") == 301
+    words = ["--tag", "good", "--tag", "fibre", "--note", "x"]
+    done = _cavitylab(capsys, "runs", "annotate", finished.path, *words)
+    assert done["tags"] == ["good", "fibre"]

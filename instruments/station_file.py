@@ -270,10 +270,11 @@ class _Reader:
         settings = validated(kind.settings_model, rest, self.path, self.problems, f"{name}: ")
         self._check_source(name, kind, init.get("source"))
         calibration = self._calibration(name, kind, init.get("calibration"))
-        if settings is not None:
-            for key, text in settings.problems(calibration).items():
-                self.complain((*here, key), f"{name}: `{key}` {text}")
-        bounds = settings.bounds(calibration) if settings is not None else None
+        problems = {} if settings is None else settings.problems(calibration)
+        for key, text in problems.items():
+            self.complain((*here, key), f"{name}: `{key}` {text}")
+        missing = init.get("calibration") is not None and calibration is None
+        bounds = None if settings is None or problems or missing else settings.bounds(calibration)
         wanted = entry.get("wanted")
         for key, text in wanted_problems(wanted, bounds):
             self.complain(("instruments", name, "wanted", key), f"{name}: {text}")

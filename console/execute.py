@@ -198,7 +198,7 @@ class Announcement:
 
 
 class History:
-    """Keeps the running estimates for the figure."""
+    """Keeps the running estimates of the headline quantity for the figure."""
 
     def __init__(self) -> None:
         self.estimates: list[RunningEstimate] = []
@@ -208,34 +208,9 @@ class History:
         from .figures import RunningEstimate
 
         if isinstance(event, events.Progress) and event.estimate is not None:
-            phase = event.estimate["phase"]
-            low, high = phase.interval
-            self.estimates.append(RunningEstimate(event.shots, phase.value, low, high))
-
-
-def _figure(result: RunResult, protocol: ExperimentProtocol, history: History) -> Path | None:
-    from ..models import TwoEnsembles, steady_state
-    from .figures import ramsey_figure
-
-    estimate = result.estimate
-    if estimate is None or "phase" not in estimate.quantities:
-        return None
-    import math
-
-    spin = protocol.settings.atoms_per_ensemble / 2
-    state = steady_state(TwoEnsembles(spin, 1.0, estimate["detuning_ratio"].value))
-    area = estimate["pulse_area"].value
-    good = result.records["status"].values == 1
-    return ramsey_figure(
-        result.path / "figure.png",
-        result.records["counts"].values[good],
-        history.estimates,
-        {name: estimate[name].value for name in ("phase", "gain", "background")},
-        spin=spin,
-        contrast=abs(state.spin_length) / (2 * spin) * math.sin(area),
-        truth=None if result.truth is None else float(result.truth["phase"]),
-        title=f"{protocol.name}: φ = {estimate['phase']}, {result.shots} shots",
-    )
+            headline = next(iter(event.estimate.quantities.values()))
+            low, high = headline.interval
+            self.estimates.append(RunningEstimate(event.shots, headline.value, low, high))
 
 
 def execute(order: Order, *, as_json: bool, with_figure: bool) -> ExitCode:
@@ -244,6 +219,7 @@ def execute(order: Order, *, as_json: bool, with_figure: bool) -> ExitCode:
 
     from ..protocols.engine.states import State
     from .progress import LiveProgress, PlainProgress
+    from .reports import report_of
     from .summary import opening_line, summarise
 
     begun = time.perf_counter()
@@ -261,7 +237,10 @@ def execute(order: Order, *, as_json: bool, with_figure: bool) -> ExitCode:
     console.print(opening_line(order), highlight=False)
     announcement = Announcement(console)
     result, protocol, _ = rehearse_and_run(order, (announcement, progress, history), on_pause)
-    figure = _figure(result, protocol, history) if with_figure else None
+    figure = None
+    if with_figure and result.estimate is not None:
+        path = result.path / "figure.png"
+        figure = report_of(protocol).figure(path, result, protocol, history.estimates)
     if as_json:
         print(jsonlib.dumps(run_document(result), allow_nan=False))
     else:

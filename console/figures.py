@@ -1,4 +1,4 @@
-"""The figure of a Ramsey run: the ellipse with its fit, and the estimate as it settled."""
+"""Figures of runs: the estimate as it settled, and the ellipse of a Ramsey run with its fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATA, FIT, TRUTH, BAND = "#3b6ea5", "#c0392b", "#2c3e50", "#e8b4ae"
 
 @dataclass(frozen=True, slots=True)
 class RunningEstimate:
-    """The estimate after some shots: phase and its interval, in rad."""
+    """The headline quantity after some shots: its value and its interval."""
 
     shots: int
     value: float
@@ -62,25 +62,38 @@ def draw_history(
     history: Sequence[RunningEstimate],
     *,
     truth: float | None,
-    spin: float,
+    limit: float | None,
+    label: str,
 ) -> None:
-    """The running estimate with its 95 % interval, the truth if known, and the SQL's band."""
+    """The running estimate with its 95 % interval, the truth if known, and the SQL's band.
+
+    Args:
+        axes: Where to draw.
+        history: The running estimates, in order.
+        truth: The hidden value, in a rehearsal.
+        limit: Standard quantum limit of one shot, as a standard deviation; None: no band.
+        label: Of the vertical axis.
+    """
+    if not history:
+        axes.set_axis_off()
+        return
     n = np.array([h.shots for h in history])
     value = np.array([h.value for h in history])
     low = np.array([h.low for h in history])
     high = np.array([h.high for h in history])
     centre = truth if truth is not None else value[-1]
-    # The 95 % band that uncorrelated atoms would reach with the same number of shots.
-    band = 1.96 / np.sqrt(4.0 * spin * n)
-    axes.fill_between(
-        n, centre - band, centre + band, color="0.88", label="standard quantum limit, 95 %"
-    )
+    if limit is not None:
+        # The 95 % band that uncorrelated atoms would reach with the same number of shots.
+        band = 1.96 * limit / np.sqrt(n)
+        axes.fill_between(
+            n, centre - band, centre + band, color="0.88", label="standard quantum limit, 95 %"
+        )
     axes.fill_between(n, low, high, color=BAND, label="this run, 95 %")
     axes.plot(n, value, color=FIT, lw=1.6, marker="o", ms=3.5, label="estimate")
     if truth is not None:
         axes.axhline(truth, color=TRUTH, lw=1.0, ls="--", label="the laboratory's truth")
     axes.set_xlabel("shots")
-    axes.set_ylabel("differential phase φ (rad)")
+    axes.set_ylabel(label)
     axes.legend(loc="upper right", frameon=False)
 
 
@@ -118,7 +131,13 @@ def ramsey_figure(
         phase=fitted["phase"],
         contrast=contrast,
     )
-    draw_history(right, history, truth=truth, spin=spin)
+    draw_history(
+        right,
+        history,
+        truth=truth,
+        limit=0.5 / np.sqrt(spin),
+        label="differential phase φ (rad)",
+    )
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
     return path

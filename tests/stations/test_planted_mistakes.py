@@ -301,8 +301,8 @@ def test_all_planted_mistakes_are_told_at_once(watched: Path) -> None:
 
 
 HIDDEN = {
-    # a calibration that cannot be found leaves the limits of its role unknown
-    "a limit that leaves nothing to set",
+    # its role's calibration cannot be found, so nobody knows yet what can be wanted of it
+    "a wanted parameter misspelt",
 }
 
 

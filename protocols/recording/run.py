@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import zarr
 
-from .errors import RecordingError, SchemaError
+from .errors import RecordingError, SchemaError, StorageError
 from .finalise import Recovery, recover
 from .frames import Columns, Frame, decode
 from .grid import to_grid
@@ -230,7 +230,7 @@ class Run:
         try:
             declared = journal.schema().get(stream)
             frames = journal.frames_after(seq, 1 << 62)
-        except sqlite3.Error:
+        except (sqlite3.Error, StorageError):  # the journal is just being removed
             return None, []
         finally:
             journal.close()

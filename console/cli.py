@@ -143,33 +143,69 @@ def run(
 
 @app.command()
 def estimate(
-    source: Annotated[Path, typer.Argument(help="Folder of a run, or a CSV or NPZ file.")],
-    estimator: Annotated[str, typer.Option(help="auto, exact_table or gaussian_ring.")] = "auto",
+    source: Annotated[
+        Path | None, typer.Argument(help="Folder of a run, or a CSV or NPZ file.")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="Name of an estimator, see --describe; auto: the ellipse's phase.")
+    ] = "auto",
     level: Annotated[float, typer.Option(help="Coverage of the intervals.", min=0.5, max=0.999)] = (
         0.95
     ),
     beliefs: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of what is known beforehand; needed for CSV and NPZ."),
+        Path | None, typer.Option(help="YAML file of what is known beforehand, `key: value`.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A belief: key=value, or key=value+-std; overrules the file."),
+    ] = None,
+    stream: Annotated[str, typer.Option(help="Table of a run to read.")] = "shot",
+    describe: Annotated[
+        str | None,
+        typer.Option(help="Name of an estimator: its columns and beliefs; all: list them."),
     ] = None,
     json: Json = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw data, fit, residuals and profile (png, pdf, svg)."),
+    ] = None,
 ) -> None:
-    """Refit a stored run, or records from anywhere.
+    """Refit a stored run, or records from anywhere, with any estimator.
 
-    A CSV file needs the columns counts_1 and counts_2 (raw counts of the two ensembles, one row a
-    shot) and may have status (1 = good shot). An NPZ file needs an array counts of shape
-    (shots, 2). For both, --beliefs names a YAML file with spin, detuning_ratio, pulse_area,
-    gain, background and their standard deviations: detuning_ratio_std, pulse_area_std, gain_std
-    (all three relative) and background_std (counts); optionally bias_phase and bias_std (rad).
+    A CSV file has one heading and one row a shot; an NPZ file holds the same names as arrays.
+    Numbered columns belong together: counts_1, counts_2, … are the array `counts` (shots,
+    detectors). Columns are **counts** (raw, whole numbers), and where the estimator reads them
+    **bias_phase** (rad), **pump** (the knob's setting), **time**, **angle** (rad), **setting**,
+    **drive**, **value**, **std**; **status** (1 = good shot) and **shot** (ignored) always.
+    `--describe NAME` tells exactly which, and the beliefs. What is not a number, not finite, or
+    not a known column is refused with its line.
 
-    Example: `cavitylab estimate data/2026-11-21/101500_demo_1a2b3c --json`
+    The ellipse takes spin, detuning_ratio, pulse_area, gain, background and their standard
+    deviations: detuning_ratio_std, pulse_area_std, gain_std (all three relative) and
+    background_std (counts); optionally bias_phase and bias_std (rad). A run of the ellipse brings
+    them along.
+
+    Examples: `cavitylab estimate data/2026-11-21/101500_demo_1a2b3c --json`,
+    `cavitylab estimate scan.csv --estimator pumping_snapshots --set atoms=100 --figure fit.png`
     """
-    from .refit import refit
+    from .refit import Refit, list_estimators, refit
 
     with errors_told():
-        raise typer.Exit(
-            refit(source, method=estimator, level=level, beliefs=beliefs, as_json=json)
+        if describe is not None:
+            raise typer.Exit(list_estimators(None if describe == "all" else describe))
+        if source is None:
+            raise typer.BadParameter("give a run or a file, or --describe all", param_hint="SOURCE")
+        order = Refit(
+            source=source,
+            estimator=estimator,
+            level=level,
+            beliefs=beliefs,
+            settings=set_ or [],
+            stream=stream,
+            as_json=json,
+            figure=figure,
         )
+        raise typer.Exit(refit(order))
 
 
 @app.command(context_settings={"help_option_names": []})  # --help looks at MODEL, see below

@@ -106,7 +106,7 @@ def coherent_table(
     background: float = 0.0,
     outliers: float = 1e-3,
 ) -> PhaseTable:
-    """Table of independent atoms, p = (1 + C sin(theta +- phi))/2.
+    """Table of independent atoms, p = (1 + C sin(phi +- theta))/2.
 
     Args:
         atoms: in each ensemble.
@@ -135,7 +135,7 @@ def coherent_table(
         kernel, _ = bin_kernels(edges, gain, background, atoms)
     exact = np.stack(
         [
-            (kernel @ port(common + phase)) @ (kernel @ port(common - phase)).T / common.size
+            (kernel @ port(common + phase)) @ (kernel @ port(phase - common)).T / common.size
             for phase in _series_phases(atoms)
         ]
     )

@@ -10,7 +10,13 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import binom, chi2, chisquare, kstest
 
-from cavitylab.estimators import AdaptivePhase, RecordError, coherent_table, state_table
+from cavitylab.estimators import (
+    AdaptivePhase,
+    RecordError,
+    coherent_table,
+    fit_conic,
+    state_table,
+)
 from cavitylab.estimators.expected_information import cells_of
 
 FALSE_ALARM = 1e-4
@@ -25,7 +31,7 @@ def table():
 def _counts(atoms, phase, shots, rng, contrast=1.0):
     """Binomial atom numbers, common phase uniform: drawn without the table."""
     common = rng.uniform(0.0, 2.0 * math.pi, shots)
-    chance = 0.5 * (1.0 + contrast * np.sin(np.stack([common + phase, common - phase], axis=1)))
+    chance = 0.5 * (1.0 + contrast * np.sin(np.stack([phase + common, phase - common], axis=1)))
     return rng.binomial(atoms, chance)
 
 
@@ -47,6 +53,15 @@ def _block(estimator, signal, rng, shots=90, contrast=1.0):
 def test_every_distribution_of_the_table_sums_to_one(table) -> None:
     """Summed over all outcomes, at every phase."""
     assert np.exp(table.table.logs).sum(axis=0) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_phase_is_that_of_the_conic(table) -> None:
+    """One convention everywhere: without a bias the answer is near the ellipse's own phase."""
+    counts = _counts(40, 0.5, 300, np.random.default_rng(12))
+    estimator = AdaptivePhase(table, (0.0, 0.5 * math.pi))
+    estimator.update({"counts": counts, "bias_phase": np.zeros(300)})
+    assert estimator.estimate()["signal"].value == pytest.approx(0.5, abs=0.03)
+    assert fit_conic(*counts.T).phase == pytest.approx(0.5, abs=0.1)
 
 
 def test_table_agrees_with_sampled_shots(table) -> None:

@@ -196,7 +196,7 @@ def test_stopping_an_adaptive_phase_at_a_wanted_error_is_harmless() -> None:
         while True:
             bias = estimator.ask()
             common = rng.uniform(0.0, 2.0 * math.pi)
-            angle = np.array([common + signal + bias, common - signal - bias])
+            angle = signal + bias + np.array([common, -common])
             counts = rng.binomial(20, 0.5 * (1.0 + np.sin(angle)))[None, :]
             estimator.tell({"counts": counts, "bias_phase": [bias]})
             if estimator.shots >= rule.minimum_shots:

@@ -154,7 +154,7 @@ def relaxation_time(
 ) -> float:
     """t_ss: the exact time from all atoms down to the infidelity, in the rates' inverse.
 
-    Takes a second at S = 10 and S |Delta| / Omega = 5, and one to three minutes at S = 30, with
+    Takes a second at S = 10 and S |Delta| / Omega = 5, and two to three minutes at S = 30, with
     numba; see `relax_until` for the arguments. Against all states kept the default `discard`
     changes it by some 1e-6 of itself.
     """

@@ -74,6 +74,25 @@ class ChainValues:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Surprise:
+    """How far counts lie from what the filter predicted, z = (y - mean)/std given the past.
+
+    Sums of z^2 - 1 and of z times the z before, in the thirds of the sweeps: their mean is
+    zero under the model, bin for bin, whatever came before.
+
+    Attributes:
+        sums: (6,).
+        noise: (6, 6) sums of products.
+        slopes: (6, 4) sums of products with the score's steps, minus the derivatives by
+            the parameters.
+    """
+
+    sums: Array
+    noise: Array
+    slopes: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Filtered:
     """Log-likelihood of each sweep, its score (sweeps, 4), and the information (4, 4).
 
@@ -83,6 +102,7 @@ class Filtered:
     logs: Array
     scores: Array
     information: Array
+    surprise: Surprise | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +167,13 @@ class Motion:
 
 
 def filter_sweeps(
-    space: Space, atoms: int, ramp: Ramp, values: ChainValues, *, use_numba: bool = True
+    space: Space,
+    atoms: int,
+    ramp: Ramp,
+    values: ChainValues,
+    *,
+    use_numba: bool = True,
+    with_surprise: bool = False,
 ) -> Filtered:
     """Run the filter over all sweeps of one ramp."""
     motion, weigh = Motion(space, atoms, use_numba=use_numba), _functions(use_numba)[1]
@@ -162,19 +188,59 @@ def filter_sweeps(
     state = motion.step(state, values, ramp.pump(0.25 / bins), 0.5 * bin_time)
     steps, totals = np.empty((5, sweeps)), np.zeros(sweeps)
     scores, information = np.zeros((4, sweeps)), np.zeros((4, 4))
+    watch = _Watch(space, atoms, values, bin_time) if with_surprise else None
     for k in range(bins):
         state = _turn(space, state, to_nodes=True)
+        if watch is not None:
+            watch.predict(state[:, 0], ramp.counts[:, k])
         weigh(state, rows[k], weights, *slopes, space.sums, steps)
         if not np.all(steps[0] > 0.0):
             return Filtered(np.full(sweeps, -np.inf), scores.T, information)
         totals += np.log(steps[0]) + top[rows[k]]
         scores += steps[1:]
         information += steps[1:] @ steps[1:].T
+        if watch is not None:
+            watch.add(steps[1:], (3 * k) // bins)
         state = _turn(space, state, to_nodes=False)
         if k < bins - 1:
             state = motion.step(state, values, ramp.pump((k + 1.0) / bins), bin_time)
     order = [1, 0, 2, 3]  # parts begin with gamma, coordinates with u_c
-    return Filtered(totals, scores[order].T, information[np.ix_(order, order)])
+    surprise = None if watch is None else watch.result(order)
+    return Filtered(totals, scores[order].T, information[np.ix_(order, order)], surprise)
+
+
+class _Watch:
+    """Gathers `Surprise` while the filter runs."""
+
+    def __init__(self, space: Space, atoms: int, values: ChainValues, bin_time: float) -> None:
+        self._sums = space.sums
+        self._mean = bin_time * (values.half_rate * (1.0 + space.x) + values.background)
+        jumps = 2.0 * values.decay * np.maximum(1.0 - space.x**2 + 2.0 / atoms, 0.0)
+        within = bin_time**3 / 12.0 * values.half_rate**2 * jumps  # see `emission`
+        self._square = self._mean**2 + self._mean - within
+        self._z: Array | None = None
+        self._pair: Array = np.zeros((2, 0))
+        self._total = Surprise(np.zeros(6), np.zeros((6, 6)), np.zeros((6, 4)))
+
+    def predict(self, weights: Array, counts: Array) -> None:
+        """From the distribution before the counts of a bin."""
+        mean = (self._sums * self._mean) @ weights
+        variance = np.maximum((self._sums * self._square) @ weights - mean**2, 1e-12)
+        z = (counts - mean) / np.sqrt(variance)
+        before = np.zeros_like(z) if self._z is None else self._z
+        self._pair, self._z = np.stack([z * z - 1.0, z * before]), z
+
+    def add(self, steps: Array, third: int) -> None:
+        """With the score's steps of the bin."""
+        at = slice(2 * third, 2 * third + 2)
+        self._total.sums[at] += self._pair.sum(axis=1)
+        self._total.noise[at, at] += self._pair @ self._pair.T
+        self._total.slopes[at] += self._pair @ steps.T
+
+    def result(self, order: list[int]) -> Surprise:
+        """The sums, parameters in the order of the coordinates."""
+        total = self._total
+        return Surprise(total.sums, total.noise, total.slopes[:, order])
 
 
 def emission(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
 
 from .estimate import Estimate, GoodnessOfFit
 from .pumping_beliefs import Calibrated, SnapshotBeliefs
@@ -35,8 +36,11 @@ NAME = "pumping_snapshots"
 FEWEST_SHOTS = 10
 _TEST = "means and variances of groups of shots at like pumps, and the calibrations"
 _LEAST_IN_GROUP = 20
+_LEAST_EVIDENCE = 8.0  # log-likelihood over that of constant counts: below, no transition seen
+_SPREADS = 4  # groups for sums of squares
 _COMB = 2.5  # gain over the noise of one atom's counts beyond which single atoms show
 _SCANNED = 120  # pairs
+_WIDTH = 1.5  # in ln u, by which the range of u_c exceeds that of the pumps at least
 
 
 class PumpingSnapshots:
@@ -97,6 +101,14 @@ class PumpingSnapshots:
         else:
             start = posterior.best(starts)
         optimum, limits = fit_with_limits(posterior, start, level, [0])
+        if self._beliefs.critical_pump is None:
+            evidence = optimum.point.value - posterior.constant_counts()
+            if evidence < _LEAST_EVIDENCE:
+                reason = (
+                    "the counts do not show the transition (a constant mean describes them as "
+                    f"well, log-likelihood ratio {evidence:.2g})"
+                )
+                return undetermined(NAME, coordinates, reason, level, self._assumptions(), facts)
         check = posterior.check(optimum)
         quantities, covariance, open_names = quantities_of(coordinates, optimum, limits, level)
         flags = common_flags(optimum, check, open_names)
@@ -209,6 +221,13 @@ class SnapshotPosterior:
                 best, top = x, value
         return self.coordinates.centre if best is None else best
 
+    def constant_counts(self) -> float:
+        """Log-likelihood of Poisson counts of one mean for all pumps."""
+        total = float(self._repeats.sum())
+        mean = float(self._repeats @ self._counts) / total
+        logs = self._counts * math.log(mean) - mean - gammaln(self._counts + 1.0)
+        return float(self._repeats @ logs)
+
     def check(self, optimum: Optimum) -> GoodnessOfFit | None:
         """Sums of standardised residuals and of their squares over groups of like pumps."""
         place = self._likelihood.place
@@ -225,7 +244,11 @@ class SnapshotPosterior:
         cross = cumulants[2] / std**3
         fourth = 2.0 + cumulants[3] / std**4
         member = np.eye(int(groups.max()) + 1)[:, groups]
-        pair = member if len(member) < 3 else np.eye(2)[:, (groups * 2) // len(member)]
+        pair = (
+            member
+            if len(member) <= _SPREADS
+            else np.eye(_SPREADS)[:, (groups * _SPREADS) // len(member)]
+        )
         residual = np.concatenate([member @ first, pair @ second])
         noise = np.block(
             [
@@ -283,7 +306,7 @@ def snapshot_coordinates(beliefs: SnapshotBeliefs, pairs: Array) -> Coordinates:
     if not pumps.size:
         pumps = np.ones(1)
     most = float(pairs[:, 1].max()) + 1.0 if len(pairs) else 1.0
-    width = 40.0 / beliefs.atoms
+    width = max(40.0 / beliefs.atoms, _WIDTH)
     low, high = math.log(float(pumps.min())) - width, math.log(float(pumps.max())) + width
     if beliefs.critical_pump is not None:
         known = math.log(beliefs.critical_pump.value)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .estimate import Estimate, GoodnessOfFit
 from .pumping_beliefs import SweepBeliefs
-from .pumping_chain import Ramp, filter_sweeps, space_of
+from .pumping_chain import ChainValues, Ramp, Space, filter_sweeps, space_of
 from .pumping_check import residual_test
 from .pumping_moments import BinnedRamp, expected_counts, fit_means, merged, values_at
 from .pumping_posterior import (
@@ -37,6 +37,7 @@ FEWEST_SWEEPS = 2
 _FEW_SWEEPS = 10
 _METHODS = ("chain", "moments")
 _TEST = "mean counts in merged bins, their covariance from the chain, and the calibrations"
+_SECOND_TEST = "variance and correlation of counts about the filter's predictions"
 _RANGE = 40.0  # in units of the transition's width 2/N
 
 
@@ -115,6 +116,8 @@ class PumpingSweeps:
         if method == "chain":
             optimum = maximise(SweepPosterior(atoms, ramps, coordinates), optimum.point.x)
         check = _check(atoms, binned, coordinates, optimum)
+        if method == "chain":
+            check = _with_surprise(check, atoms, ramps, optimum)
         quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
         flags = common_flags(optimum, check, open_names)
         longest = max(ramp.duration / ramp.bins for ramp in ramps) * quantities["decay"].value
@@ -180,6 +183,11 @@ class PumpingSweeps:
         )
 
 
+def _space(atoms: int, ramp: Ramp, values: ChainValues) -> Space:
+    reach = max(abs(0.5 * atoms * (u / values.critical - 1.0)) for u in (ramp.start, ramp.stop))
+    return space_of(atoms, reach, values.half_rate / values.decay)
+
+
 class SweepPosterior:
     """Log-likelihood of all sweeps plus log-prior, for the scoring engine."""
 
@@ -192,10 +200,7 @@ class SweepPosterior:
         values = values_at(x)
         value, gradient, information = 0.0, np.zeros(4), np.zeros((4, 4))
         for ramp in self._ramps:
-            ends = (ramp.start, ramp.stop)
-            reach = max(abs(0.5 * self._atoms * (u / values.critical - 1.0)) for u in ends)
-            space = space_of(self._atoms, reach, values.half_rate / values.decay)
-            found = filter_sweeps(space, self._atoms, ramp, values)
+            found = filter_sweeps(_space(self._atoms, ramp, values), self._atoms, ramp, values)
             value += float(found.logs.sum())
             gradient += found.scores.sum(axis=0)
             information += found.information
@@ -259,4 +264,32 @@ def _check(
         (root_weight * (x - coordinates.centre))[held],
         np.diag(root_weight)[held],
         _TEST,
+    )
+
+
+def _with_surprise(
+    means: GoodnessOfFit | None, atoms: int, ramps: Sequence[Ramp], optimum: Optimum
+) -> GoodnessOfFit | None:
+    """The smaller p-value of mean counts and of the filter's surprises, corrected for two."""
+    values = values_at(optimum.point.x)
+    sums, noise, slopes = np.zeros(6), np.zeros((6, 6)), np.zeros((6, 4))
+    for ramp in ramps:
+        space = _space(atoms, ramp, values)
+        found = filter_sweeps(space, atoms, ramp, values, with_surprise=True).surprise
+        if found is None:
+            return means
+        sums, noise, slopes = sums + found.sums, noise + found.noise, slopes + found.slopes
+    nothing = np.zeros((0, optimum.point.x.size))
+    second = residual_test(
+        sums, noise, slopes, optimum.covariance, np.zeros(0), nothing, _SECOND_TEST
+    )
+    if means is None or second is None:
+        return means or second
+    least = min(means.p_value, second.p_value)
+    p_value = 1.0 - (1.0 - least) ** 2 if least > 1e-8 else 2.0 * least
+    return GoodnessOfFit(
+        means.statistic + second.statistic,
+        p_value,
+        means.degrees_of_freedom + second.degrees_of_freedom,
+        f"{_TEST}; {_SECOND_TEST}",
     )

@@ -1,0 +1,37 @@
+"""The examples of docs/estimators are programs: every python block runs, in the order of its page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "estimators").glob("*.md"))
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_example_runs(page: Path, tmp_path, monkeypatch) -> None:
+    """Blocks of a page share their names; files are written into a folder of their own."""
+    text = page.read_text(encoding="utf-8")
+    blocks = list(_BLOCK.finditer(text))
+    assert blocks, f"{page.name} has no python example"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for block in blocks:
+        line = text[: block.start(1)].count("\n")
+        code = compile("\n" * line + block.group(1), str(page), "exec")
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(code, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_page_says_what_it_assumes_and_what_can_be_told(page: Path) -> None:
+    """A heading, the assumptions, and the identifiable range."""
+    text = page.read_text(encoding="utf-8").lower()
+    assert text.startswith("# ")
+    assert "assum" in text
+    assert "identifiable" in text

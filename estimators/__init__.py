@@ -2,6 +2,8 @@
 
 from .adaptive_phase import AdaptivePhase
 from .adaptive_pumping import AdaptivePumping
+from .binomial_beliefs import CommonPhase, EllipseAtoms
+from .binomial_bounds import ellipse_atoms_bounds
 from .bounds import Bounds, ellipse_bounds
 from .calibrations_aom import AomCalibration, aom_bounds
 from .calibrations_detector import (
@@ -14,11 +16,16 @@ from .calibrations_gate import GateDecision, GateRules, Limits, gate
 from .calibrations_rabi import RabiBeliefs, RabiCalibration, rabi_bounds
 from .calibrations_ramsey import DetuningCalibration, RamseyBeliefs, detuning_bounds
 from .calibrations_settling import SettlingCalibration, settling_bounds
+from .combined_phase import CombinedPhase, CombinedPhaseBeliefs, combined_phase_bounds
 from .drift import DriftFilter, Step, drift_bounds, find_step
 from .ellipse_beliefs import EllipseBeliefs
-from .ellipse_phase import EllipsePhase, EstimatorRangeError
+from .ellipse_choice import EstimatorRangeError
+from .ellipse_joint import EllipseContrasts, JointEllipses
+from .ellipse_phase import EllipsePhase
 from .ellipse_starts import EllipseFit, fit_conic, fit_geometric
 from .estimate import Estimate, GoodnessOfFit, Quantity
+from .gradient_curvature import GradientCurvature, gradient_curvature_bounds
+from .gradient_curvature_model import FourEnsembleBeliefs
 from .grid_posterior import Axis, GridPosterior, OutcomeTable
 from .particles import ParticlePosterior
 from .phase_table import PhaseTable, coherent_table, state_table
@@ -39,10 +46,13 @@ from .records import RecordError
 from .squeezing_beliefs import SqueezingBeliefs
 from .squeezing_bounds import squeezing_bounds, tomography_bounds
 from .squeezing_certificate import SqueezingCertificate
+from .squeezing_matrix import SqueezingMatrix, SqueezingMatrixBeliefs, squeezing_matrix_bounds
 from .squeezing_parameter import WinelandFromShots
 from .squeezing_tomography import SqueezingTomography
 from .squeezing_two_mode import TwoModeSqueezing
 from .stopping import PrecisionStop, StoppingCheck, check_stopping
+from .string_order import StringOrder
+from .two_parameters import TwoParameterBeliefs, TwoParameters, two_parameters_bounds
 
 __all__ = [
     "AdaptivePhase",
@@ -52,20 +62,28 @@ __all__ = [
     "Bounds",
     "Calibrated",
     "ChainValues",
+    "CombinedPhase",
+    "CombinedPhaseBeliefs",
+    "CommonPhase",
     "DeadTimeCalibration",
     "DetectorCalibration",
     "DetuningCalibration",
     "DriftFilter",
+    "EllipseAtoms",
     "EllipseBeliefs",
+    "EllipseContrasts",
     "EllipseFit",
     "EllipsePhase",
     "Estimate",
     "EstimatorRangeError",
+    "FourEnsembleBeliefs",
     "GateDecision",
     "GateRules",
     "GoodnessOfFit",
+    "GradientCurvature",
     "GridPosterior",
     "HoldBeliefs",
+    "JointEllipses",
     "Limits",
     "OutcomeTable",
     "ParticlePosterior",
@@ -84,33 +102,43 @@ __all__ = [
     "SnapshotBeliefs",
     "SqueezingBeliefs",
     "SqueezingCertificate",
+    "SqueezingMatrix",
+    "SqueezingMatrixBeliefs",
     "SqueezingTomography",
     "Step",
     "StoppingCheck",
+    "StringOrder",
     "SweepBeliefs",
     "TwoModeSqueezing",
+    "TwoParameterBeliefs",
+    "TwoParameters",
     "WinelandFromShots",
     "aom_bounds",
     "check_stopping",
     "coherent_table",
+    "combined_phase_bounds",
     "dead_time_bounds",
     "detector_bounds",
     "detuning_bounds",
     "draw_snapshots",
     "draw_sweeps",
     "drift_bounds",
+    "ellipse_atoms_bounds",
     "ellipse_bounds",
     "find_step",
     "fit_conic",
     "fit_geometric",
     "gate",
+    "gradient_curvature_bounds",
     "hold_bounds",
     "rabi_bounds",
     "settling_bounds",
     "snapshot_bounds",
     "squeezing_bounds",
+    "squeezing_matrix_bounds",
     "state_table",
     "sweep_bounds",
     "sweep_mean_bounds",
     "tomography_bounds",
+    "two_parameters_bounds",
 ]

@@ -15,18 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
 from .ellipse_beliefs import NUISANCE_UNITS, NUISANCES, EllipseBeliefs
-from .ellipse_posterior import FOLD_MARGIN, EllipsePosterior, ShotLikelihood, phase_of
+from .ellipse_choice import choose_likelihood
+from .ellipse_posterior import FOLD_MARGIN, EllipsePosterior, phase_of
 from .ellipse_search import Search, search
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .fit_check import check_fit
-from .gaussian_ring import (
-    LARGEST_FRINGE_PARAMETER,
-    RingLikelihood,
-    expected_efficiency,
-    fringe_parameter,
-)
-from .likelihood_table import LARGEST_SPIN, TableLikelihood
+from .gaussian_ring import fringe_parameter
 from .records import read_counts
+from .rotor_mixture import MOST_SHOTS
 from .scoring import Optimum, inverse_on, maximise, profile_limit
 
 Array = NDArray[np.float64]
@@ -34,14 +30,14 @@ Array = NDArray[np.float64]
 IDENTIFIABLE = (0.0, math.pi / 2.0)
 FEWEST_SHOTS = 10
 _FEW_SHOTS = 30  # below it intervals cover a little less than they say
-_METHODS = ("auto", "exact_table", "gaussian_ring")
 _FOLD_STANDARD_DEVIATIONS = 6.0
 _MOST_OUTLIERS = 0.2
 _POOR_FIT = 1e-4
-
-
-class EstimatorRangeError(ValueError):
-    """No measurement model is good enough here; the message says which comes nearest."""
+_MODELS = {
+    "exact_table": "exact outcome probabilities of the steady state",
+    "gaussian_ring": "Gaussian atom numbers at each common phase",
+    "rotor_mixture": f"rotor of mean J, Gaussian at each n_z (to {MOST_SHOTS} shots)",
+}
 
 
 class EllipsePhase:
@@ -49,22 +45,18 @@ class EllipsePhase:
 
     Args:
         beliefs: the state, pulse, gain and background as calibrated, with covariance.
-        method: "auto" takes the Gaussian ring for q' <= 0.2, else the exact table; or the
-            name of either.
+        method: "auto" takes the Gaussian ring for q' <= 0.2, else the exact table, else the
+            rotor mixture; or the name of one of them.
 
     Raises:
-        EstimatorRangeError: when neither applies.
+        EstimatorRangeError: when none applies.
         ValueError: on an unknown method.
     """
 
     def __init__(self, beliefs: EllipseBeliefs, method: str = "auto") -> None:
-        if method not in _METHODS:
-            raise ValueError(
-                f"Argument `method` must be one of {', '.join(_METHODS)}, but is {method!r}."
-            )
         self._beliefs = beliefs
         self._fringes = fringe_parameter(beliefs)
-        self._likelihood = _choose(beliefs, method, self._fringes)
+        self._likelihood = choose_likelihood(beliefs, method)
         self._blocks: list[Array] = []
         self._rejected = 0
         self._latest: Array | None = None
@@ -76,7 +68,7 @@ class EllipsePhase:
 
     @property
     def method(self) -> str:
-        """The measurement model in use: "exact_table" or "gaussian_ring"."""
+        """The measurement model in use: "exact_table", "gaussian_ring", "rotor_mixture"."""
         return self._likelihood.name
 
     @property
@@ -132,7 +124,7 @@ class EllipsePhase:
         else:
             optimum = maximise(posterior, self._latest, iterations=12)
         self._latest = optimum.point.x
-        phase, std = _phase_and_std(posterior, optimum)
+        phase, std = phase_and_std(optimum)
         reach = float(norm.ppf(0.5 + 0.5 * level)) * std
         limits = (max(phase - reach, 0.0), min(phase + reach, math.pi / 2.0))
         return self._report(posterior, optimum, limits, None, level, {"interval": "curvature"})
@@ -161,16 +153,23 @@ class EllipsePhase:
             return self._undetermined(
                 f"{outliers:.0%} of the shots do not fit the model at any phase", level
             )
-        phase, std = _phase_and_std(posterior, optimum)
+        phase, std = phase_and_std(optimum)
         low, high = min(limits[0], phase), max(limits[1], phase)
         near = low <= 2.0 * FOLD_MARGIN or high >= math.pi / 2.0 - 2.0 * FOLD_MARGIN
         if near:
             flags.append("the interval reaches a fold: the sign of the signal is not determined")
+        poor = check is not None and check.p_value < _POOR_FIT
+        if poor and near:
+            return self._undetermined(
+                "the model does not describe the counts and the fit ran to a fold", level
+            )
+        if self.method == "rotor_mixture" and self.shots > MOST_SHOTS:
+            flags.append(f"the rotor mixture is biased beyond {MOST_SHOTS} shots")
         if self.shots < _FEW_SHOTS:
             flags.append(f"only {self.shots} shots: the interval is approximate")
         if not optimum.converged:
             flags.append("the fit did not converge")
-        if check is not None and check.p_value < _POOR_FIT:
+        if check is not None and poor:
             flags.append(
                 f"the model does not describe the counts (p = {check.p_value:.1e}); "
                 "the interval cannot be relied on"
@@ -234,13 +233,9 @@ class EllipsePhase:
     def _assumptions(self) -> tuple[str, ...]:
         b = self._beliefs
         noise = np.sqrt(np.diag(np.asarray(b.covariance)))
-        model = (
-            "exact outcome probabilities of the steady state, uniform common phase"
-            if self.method == "exact_table"
-            else "Gaussian atom numbers at each common phase, uniform common phase"
-        )
         return (
-            f"model: {model}; Poisson counts gain*n + background in each port",
+            f"model: {_MODELS[self.method]}, uniform common phase; "
+            "Poisson counts gain*n + background in each port",
             f"spin {b.spin:g} per ensemble, known",
             f"detuning ratio {abs(b.detuning_ratio):.6g} (+- {noise[0]:.2%}), pulse area "
             f"{b.pulse_area:.6g} rad (+- {noise[1]:.2%}), gain {b.gain:.6g} counts/atom "
@@ -250,20 +245,6 @@ class EllipsePhase:
             f"phase in [0, pi/2] only, without sign; bias {b.bias_phase:.6g} "
             f"(+- {b.bias_std:.2g}) rad subtracted for the signal",
         )
-
-
-def _choose(beliefs: EllipseBeliefs, method: str, fringes: float) -> ShotLikelihood:
-    if method == "gaussian_ring" or (method == "auto" and fringes <= LARGEST_FRINGE_PARAMETER):
-        return RingLikelihood(beliefs)
-    if beliefs.spin <= LARGEST_SPIN:
-        return TableLikelihood(beliefs)
-    raise EstimatorRangeError(
-        f"No measurement model fits spin {beliefs.spin:g} with counting noise of "
-        f"{beliefs.counting_noise:.2g} atoms: the exact table ends at spin {LARGEST_SPIN:g}, and "
-        f"the Gaussian ring at q' = {LARGEST_FRINGE_PARAMETER} (here {fringes:.2g}, where it keeps "
-        f"about {expected_efficiency(fringes):.0%} of the information at phi = pi/4). Choose "
-        'method="gaussian_ring" to accept that, or a larger detuning ratio.'
-    )
 
 
 def _check_level(level: float) -> None:
@@ -302,7 +283,7 @@ def _interval(
     return optimum, limits
 
 
-def _phase_and_std(posterior: EllipsePosterior, optimum: Optimum) -> tuple[float, float]:
+def phase_and_std(optimum: Optimum) -> tuple[float, float]:
     """Point value and its std: the maximum, or near a fold the mean of the posterior.
 
     Near a fold the likelihood is regular in cos 2phi, where Jeffreys' prior is flat; the

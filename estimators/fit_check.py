@@ -42,7 +42,7 @@ def check_fit(
     if shots < FEWEST_SHOTS:
         return None
     x = optimum.point.x
-    edges = _edges(counts, shots, beliefs)
+    edges = count_edges(counts, shots, beliefs)
     nuisances = posterior.nuisances(x)
     phase = phase_of(x[0])
     cells, slopes = likelihood.cell_probabilities(phase, nuisances, edges)
@@ -55,7 +55,7 @@ def check_fit(
             np.einsum("kr,kij->rij", posterior.directions, slopes[1:]),
         ]
     ) * (1.0 - x[-1])
-    grouped = _merge(expected, seen, by_parameter, shots)
+    grouped = merge_cells(expected, seen, by_parameter, shots)
     if grouped is None:
         return None
     probability, number, gradient = grouped
@@ -65,7 +65,7 @@ def check_fit(
     root = np.sqrt(shots * probability)
     residual = np.concatenate([(number - shots * probability) / root, -x[1:-1]])
     design = np.vstack([shots * gradient.T / root[:, None], np.eye(x.size - 1)[1:]])[:, free]
-    joint, used = _quadratic_form(residual, design, information[np.ix_(free, free)])
+    joint, used = quadratic_form(residual, design, information[np.ix_(free, free)])
     pull, pull_degrees = _calibration_pull(x[1:-1], optimum.covariance[1:-1, 1:-1])
     degrees = residual.size - 1 - used - pull_degrees
     if degrees < 1:
@@ -91,7 +91,7 @@ def _calibration_pull(z: Array, covariance: Array) -> tuple[float, int]:
     return float(np.sum(amounts[tested] ** 2 / (1.0 - values[tested]))), int(tested.sum())
 
 
-def _edges(counts: Array, shots: int, beliefs: EllipseBeliefs) -> tuple[Array, Array]:
+def count_edges(counts: Array, shots: int, beliefs: EllipseBeliefs) -> tuple[Array, Array]:
     """Equal widths between the lowest and highest expected counts; the ends take the rest."""
     bins = int(np.clip(round(1.2 * shots**0.37), 4, 24))
     noise = 2.0 * math.sqrt(beliefs.largest_mean)
@@ -102,7 +102,7 @@ def _edges(counts: Array, shots: int, beliefs: EllipseBeliefs) -> tuple[Array, A
     return edges, edges
 
 
-def _merge(
+def merge_cells(
     expected: Array, seen: Array, slopes: Array, shots: int
 ) -> tuple[Array, Array, Array] | None:
     """Cells with enough expected shots, and all the others as one."""
@@ -121,7 +121,7 @@ def _merge(
     return (probability, number, gradient) if probability.size >= 3 else None
 
 
-def _quadratic_form(residual: Array, design: Array, information: Array) -> tuple[float, int]:
+def quadratic_form(residual: Array, design: Array, information: Array) -> tuple[float, int]:
     """r^T (1 - B V B^T)^-1 r, and the number of directions that the cells fit themselves."""
     statistic = float(residual @ residual)
     if not design.shape[1]:

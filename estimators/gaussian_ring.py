@@ -143,6 +143,10 @@ class RingLikelihood:
         """Means, variances and covariance of the counts at common phases theta."""
         return _moments_at(self._beliefs.spin, phase, nuisances, theta)
 
+    def node_weights(self, nuisances: Array) -> Array | None:
+        """(nodes,) weights that add to 1; None: all the same."""
+        return None
+
     def _radius(self, beliefs: EllipseBeliefs) -> float:
         state = steady_state(TwoEnsembles(beliefs.spin, 1.0, abs(beliefs.detuning_ratio)))
         return 0.5 * abs(state.spin_length_x) * math.sin(beliefs.pulse_area)
@@ -170,6 +174,9 @@ class RingLikelihood:
             - 0.5 * np.log(determinant)
             - math.log(2.0 * math.pi * self._scale**2)
         )
+        weights = self.node_weights(nuisances)
+        if weights is not None:
+            constant = constant + np.log(np.maximum(weights * m1.size, 1e-300))
         return np.column_stack([constant, a * m1 + b * m2, b * m1 + c * m2, -0.5 * a, -b, -0.5 * c])
 
     def _polynomial_slopes(self, phase: float, nuisances: Array) -> Array:
@@ -203,7 +210,10 @@ class RingLikelihood:
             borders = np.concatenate([[-np.inf], edge[1:-1] - 0.5, [np.inf]])
             scaled = (borders[:, None, None] - centre) / (width * own)[:, None]
             sides.append(np.diff(ndtr(scaled), axis=0).reshape(edge.size - 1, -1))
-        share = np.tile(weights / weights.sum(), self.nodes) / self.nodes
+        own_weights = self.node_weights(nuisances)
+        if own_weights is None:
+            own_weights = np.full(self.nodes, 1.0 / self.nodes)
+        share = np.outer(own_weights, weights / weights.sum()).ravel()
         cells: Array = (sides[0] * share) @ sides[1].T
         return cells
 

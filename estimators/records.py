@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class RecordError(ValueError):
-    """A block of records that an estimator cannot use, with the reason."""
+    """A block of records that an estimator cannot use, with the reason.
+
+    Attributes:
+        shot: the first shot of the block that is wrong, where one shot is.
+    """
+
+    def __init__(self, message: str, shot: int | None = None) -> None:
+        super().__init__(message)
+        self.shot = shot
 
 
 def read_counts(
@@ -52,8 +60,9 @@ def read_counts(
         shot = int(np.flatnonzero(good)[row])
         raise RecordError(
             "Column `counts` must hold whole numbers, none negative, but shot "
-            f"{shot}, detector {port} has {used[row, port]!r}; mark bad shots with a status "
-            "other than 1."
+            f"{shot}, detector {port} has {used[row, port]:g}; mark bad shots with a status "
+            "other than 1.",
+            shot,
         )
     return np.ascontiguousarray(used), int(len(counts) - len(used))
 
@@ -112,10 +121,11 @@ def read_column(
     wrong = ~np.isfinite(used) | (used < lowest) | (used > highest)
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        shot = int(np.flatnonzero(good)[place[0]])
         raise RecordError(
             f"Column `{name}` must be finite and within [{lowest:g}, {highest:g}], but shot "
-            f"{int(np.flatnonzero(good)[place[0]])} has {used[place]!r}; mark bad shots with a "
-            "status other than 1."
+            f"{shot} has {used[place]:g}; mark bad shots with a status other than 1.",
+            shot,
         )
     return used
 

@@ -49,5 +49,7 @@ def tomography_bounds(
     """
     design = np.stack([np.ones_like(angles), np.cos(2.0 * angles), np.sin(2.0 * angles)])
     total = np.asarray(parameters) @ design + detection_variance
-    bound: Array = np.linalg.inv((design / (2.0 * total**2)) @ design.T)
+    bound: Array = np.asarray(
+        np.linalg.inv((design / (2.0 * total**2)) @ design.T), dtype=np.float64
+    )
     return bound

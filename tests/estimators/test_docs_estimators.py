@@ -1,4 +1,4 @@
-"""The examples of docs/estimators are programs: every python block runs, in the order of its page."""
+"""The examples of docs/estimators are programs: each python block runs, in its page's order."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_rule_takes_the_table_for_single_atom_fringes(ellipse_lab) -> None:
 
 def test_where_no_model_applies_the_refusal_gives_the_efficiency(ellipse_lab) -> None:
     """Large S with strong squeezing and little noise: refused, with what the ring would keep."""
-    beliefs = ellipse_lab(spin=400.0, ratio=0.05).beliefs()
+    beliefs = ellipse_lab(spin=400.0, ratio=0.05, gain=1e4).beliefs()
     with pytest.raises(EstimatorRangeError, match=r"about \d+% of the information"):
         EllipsePhase(beliefs)
     assert EllipsePhase(beliefs, method="gaussian_ring").method == "gaussian_ring"

@@ -59,7 +59,7 @@ def _campaign(atoms: int, shots: int, replicates: int, seed: int) -> None:
 
 def test_estimates_reach_the_bound_and_cover() -> None:
     """N = 100, 500 shots: u_c, gain and background at their bounds, honest intervals."""
-    _campaign(100, 500, 60, seed=1)
+    _campaign(100, 500, 40, seed=1)
 
 
 @pytest.mark.slow

@@ -242,8 +242,8 @@ def _campaign(replicates: int, sweeps: int, method: str, seed: int) -> None:
 
 @pytest.mark.parametrize("method", ["chain", "moments"])
 def test_estimates_reach_the_bound_and_cover(method: str) -> None:
-    """20 sweeps up and 20 down; the fast path against the bound of mean counts."""
-    _campaign(10, 20, method, seed=7)
+    """12 sweeps up and 12 down; the fast path against the bound of mean counts."""
+    _campaign(8, 12, method, seed=7)
 
 
 @pytest.mark.slow
@@ -294,7 +294,7 @@ def test_units_of_time_and_knob_carry_through() -> None:
 
 def test_sweeps_up_and_down_are_not_exchanged_by_reversal() -> None:
     """A record read backwards as a sweep of the other direction is refused by the p-value."""
-    records = _draw(10, 13)
+    records = _draw(5, 13)
     backwards = {
         **records,
         "counts": records["counts"][:, ::-1],

@@ -62,9 +62,11 @@ class Bounds(Protocol):
 class ExperimentProtocol(Protocol):
     """A protocol: settings, the steps they mean, and the estimator of what they measure.
 
-    It may also have ``guards(calibrations)``, further guards of its runs, and
+    It may also have ``guards(calibrations)``, further guards of its runs;
     ``truth(revealed, calibrations)``, what a rehearsal's revealed truth says of its quantities
-    beyond those that are revealed under their own names.
+    beyond those that are revealed under their own names; the static method
+    ``stored_estimator(beliefs)``, an estimator with the beliefs that a run keeps; and ``report``,
+    how its runs are told.
     """
 
     @property

@@ -11,6 +11,15 @@ from numpy.typing import ArrayLike
 
 from ..estimators import Calibrated, Estimate, PumpingSnapshots, Quantity, SnapshotBeliefs
 
+_NOTHING_SEEN = (
+    "where to look: whether T0 starts the pump's table in every shot, the pump's RF switch opens "
+    "for the hold, the probe light opens with the counter's gate, and the grid reaches the "
+    "transition"
+)
+_BENT = (
+    "where to look: the pump's calibration (near its maximum a modulator bends the curve), the "
+    "atom number, the hold, and the detector's calibration"
+)
 _UNITS = {"critical_pump": "Hz", "gain": "counts/atom", "background": "counts", "atoms": "atoms"}
 
 
@@ -65,12 +74,20 @@ class CriticalPump:
         return replace(
             found,
             quantities={"critical_pump": critical, "collective_decay": decay, **fitted},
+            diagnostics={**found.diagnostics, "flags": [*found.flags, *_advice(found)]},
             assumptions=(
                 *found.assumptions,
                 "collective_decay: the pump's calibration is off by a relative standard deviation "
                 f"of {self._beliefs.pump_relative_std:.3g}",
             ),
         )
+
+
+def _advice(found: Estimate) -> list[str]:
+    """Where to look in the laboratory when the counts are not what the model gives."""
+    if not found.flags:
+        return []
+    return [_NOTHING_SEEN if found.goodness_of_fit is None else _BENT]
 
 
 def _widened(quantity: Quantity, relative_std: float) -> Quantity:

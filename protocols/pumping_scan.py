@@ -233,6 +233,11 @@ class PumpingScan:
         """A fresh maximum-likelihood estimator of the critical pump."""
         return CriticalPump(self.beliefs(calibrations))
 
+    @staticmethod
+    def stored_estimator(beliefs: Mapping[str, Any]) -> CriticalPump:
+        """A fresh estimator with the beliefs that a run keeps."""
+        return CriticalPump(ScanBeliefs.from_json(beliefs))
+
     def bounds(self, calibrations: Calibrations, estimate: Estimate, shots: int) -> ScanBounds:
         """Cramér-Rao bound and standard quantum limit for ``shots``, at the estimate's values."""
         names = ("critical_pump", "gain", "background")

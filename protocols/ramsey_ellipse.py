@@ -280,6 +280,11 @@ class RamseyEllipse:
         """A fresh maximum-likelihood estimator of the phase, nuisances free within beliefs."""
         return EllipsePhase(self.beliefs(calibrations))
 
+    @staticmethod
+    def stored_estimator(beliefs: Mapping[str, Any]) -> EllipsePhase:
+        """A fresh estimator with the beliefs that a run keeps."""
+        return EllipsePhase(EllipseBeliefs(**beliefs))
+
     def bounds(self, calibrations: Calibrations, estimate: Estimate, shots: int) -> Bounds:
         """Cramér-Rao bound and standard quantum limit for ``shots``, at the estimate's values."""
         names = ("detuning_ratio", "pulse_area", "gain", "background")

@@ -154,11 +154,13 @@ def _check_gate(
         why = (
             "with the pump off they decay together, within about 1/(N gamma)"
             if rates[0] == 0.0
-            else f"they relax at {moved / (gate.stop - gate.start):.4g} per second"
+            else f"pumped at w/2pi = {rates[0] / TWO_PI:.4g} Hz they relax at "
+            f"{moved / (gate.stop - gate.start):.4g} per second"
         )
         raise ApparatusFault(
             f"the counter's gate lasts {in_time(gate.stop - gate.start)}, during which the number "
             f"of excited atoms changes ({why}; gate * rate = {moved:.3g}, and up to "
             f"{MOST_RELAXATION:g} can be answered for): shorten the gate, keep the pump on until "
-            "it is closed, and check which window is wired to counter.gate"
+            "it is closed, and check the RF power on pump.rf and which window is wired to "
+            "counter.gate"
         )

@@ -4,7 +4,15 @@ from ..guardian import GuardianError
 from .checking import MissingRole, check_steps
 from .guards import CountsGuard, GuardError, HealthGuard, ReadingGuard
 from .past import ResumeError, read_past, resume_options
-from .result import Answer, EstimateFailed, NoBeliefsError, RunResult, stored_beliefs
+from .result import (
+    Answer,
+    EstimateFailed,
+    NoBeliefsError,
+    RunResult,
+    stored_beliefs,
+    stored_estimator,
+    stored_records,
+)
 from .run import run
 from .shots import ApparatusRefusal
 from .states import State
@@ -30,4 +38,6 @@ __all__ = [
     "resume_options",
     "run",
     "stored_beliefs",
+    "stored_estimator",
+    "stored_records",
 ]

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...estimators import EllipseBeliefs, Estimate
 from ...instruments.errors import CavityLabError
 from ..protocol import Bounds, Calibrations, ExperimentProtocol, OnlineEstimator
@@ -129,3 +132,29 @@ def stored_beliefs(run: Run) -> EllipseBeliefs:
             f"{run.path} does not say what was believed before it: give the beliefs in a file"
         )
     return EllipseBeliefs(**stored)
+
+
+def stored_estimator(run: Run) -> OnlineEstimator:
+    """A fresh estimator with what was believed before the first shot of a stored run.
+
+    Raises:
+        NoBeliefsError: The run does not keep its beliefs, or its protocol cannot read them.
+        UnknownProtocolError: Its protocol is none of this package.
+    """
+    from .. import protocol_by_name
+
+    name, stored = run.provenance.get("protocol"), run.provenance.get("beliefs")
+    read = getattr(protocol_by_name(str(name)), "stored_estimator", None)
+    if read is None or not isinstance(stored, Mapping):
+        raise NoBeliefsError(
+            f"{run.path} does not say what was believed before it: give the beliefs in a file"
+        )
+    estimator: OnlineEstimator = read(stored)
+    return estimator
+
+
+def stored_records(run: Run) -> dict[str, NDArray[np.generic]]:
+    """What the estimator of a stored run was fed with: counts, status, set-points of each shot."""
+    shots, points = run.load("shot"), run.load("point")
+    columns = {str(name): np.asarray(points[name])[shots["point_index"]] for name in points}
+    return {**columns, "counts": shots["counts"], "status": shots["status"]}

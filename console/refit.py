@@ -54,6 +54,7 @@ class Refit:
 
 def refit(order: Refit) -> ExitCode:
     """Fit and print; a run of the ellipse brings its own beliefs, a file needs them."""
+    from ..estimators import RecordError
     from ..estimators.registry import find_estimator
     from .exits import say_error
 
@@ -65,7 +66,10 @@ def refit(order: Refit) -> ExitCode:
         if order.estimator in _METHODS:
             known["method"] = order.estimator
         estimator = entry.build(known)
-        estimator.update(records)
+        try:
+            estimator.update(records)
+        except RecordError as error:
+            raise RecordsError(f"{_place(order.source, error.shot)}: {error}") from error
         estimate = estimator.estimate(level=order.level)
         if order.figure is not None:
             from .refit_figure import draw_refit
@@ -83,6 +87,13 @@ def refit(order: Refit) -> ExitCode:
         if order.figure is not None:
             print(f"figure: {order.figure}")
     return ExitCode.DONE
+
+
+def _place(source: Path, shot: int | None) -> str:
+    """Where to look: a table has its names on line 1 and shot 0 on line 2."""
+    if shot is None or source.suffix != ".csv":
+        return str(source)
+    return f"{source}: line {shot + 2}"
 
 
 def list_estimators(name: str | None = None) -> ExitCode:

@@ -7,10 +7,10 @@ from typing import Any
 
 from qcodes.instrument import VisaInstrument
 
-from .roles import Aom, Detector, GradientCoil, Laser, Timing
+from .roles import Aom, Detector, GradientCoil, Laser, Shutter, Timing
 from .roles.base import Role
 
-ROLES: tuple[type[Role], ...] = (Aom, Detector, GradientCoil, Laser, Timing)
+ROLES: tuple[type[Role], ...] = (Aom, Detector, GradientCoil, Laser, Shutter, Timing)
 DRIVERS: tuple[str, ...] = (
     "delta_sm15k.DeltaSM15K",
     "keysight_53220a.Keysight53220A",

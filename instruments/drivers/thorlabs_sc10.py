@@ -134,6 +134,23 @@ class ThorlabsSC10(RememberingInstrument):
         )
         """Whether the interlock holds the shutter closed."""
 
+    def open_shutter(self) -> None:
+        """Open by hand (mode "manual"), wait until it is open.
+
+        Raises:
+            InstrumentError: If it is still closed after half a second.
+        """
+        with self.lock:
+            if self.mode() != "manual":
+                self.enabled(False)
+                self.mode("manual")
+            self.enabled(True)
+        if not self._reaches(closed=False):
+            raise InstrumentError(
+                f"{self.name} at {self.address}: the shutter does not open (interlock tripped: "
+                f"{self.interlock_tripped()}). Look at its cable and at the unit."
+            )
+
     def close_shutter(self) -> None:
         """Disable, wait until it is closed. Safe to call at any time, and twice.
 
@@ -141,14 +158,19 @@ class ThorlabsSC10(RememberingInstrument):
             InstrumentError: If it is still open after half a second.
         """
         self.enabled(False)
+        if not self._reaches(closed=True):
+            raise InstrumentError(
+                f"{self.name} at {self.address}: the shutter does not close. Block the beam by "
+                "hand, then look at the shutter's cable and at the unit."
+            )
+
+    def _reaches(self, closed: bool) -> bool:
+        """Whether the blade gets there within half a second."""
         for _ in range(10):
-            if self.closed():
-                return
+            if self.closed() is closed:
+                return True
             self.clock.wait(0.05)
-        raise InstrumentError(
-            f"{self.name} at {self.address}: the shutter does not close. Block the beam by hand, "
-            "then look at the shutter's cable and at the unit."
-        )
+        return False
 
     def store(self) -> None:
         """Keep mode, trigger and times over a power cycle (`savp`)."""

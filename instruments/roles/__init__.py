@@ -5,6 +5,7 @@ from .base import Health, ReadingsMismatch, Role, SafeResult
 from .detector import Detector, DetectorProgram
 from .gradient_coil import GradientCoil
 from .laser import Laser
+from .shutter import Shutter
 from .timing import Timing, TimingProgram
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ReadingsMismatch",
     "Role",
     "SafeResult",
+    "Shutter",
     "Timing",
     "TimingProgram",
 ]

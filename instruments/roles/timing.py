@@ -89,8 +89,6 @@ class Timing(Role):
         self._prepared = False
         self._program: TimingProgram | None = None
         self._ends_at: float | None = None
-        self._idle = False
-        """Whether the box is known to run no burst of somebody before us"""
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -210,7 +208,7 @@ class Timing(Role):
                 f"{self.name}: the burst should have ended {LATE * 1e3:g} ms ago, but the box is "
                 "still busy. Check its trigger source, burst settings and inhibit input."
             )
-        self._ends_at, self._idle = None, True
+        self._ends_at = None
 
     def check(self) -> None:
         """Read what happened since `fire`.
@@ -230,14 +228,12 @@ class Timing(Role):
         self._program = None
 
     def _make_safe(self) -> str:
-        if self._ends_at is not None:
-            running = self.clock.now() < self._ends_at
-        else:
-            # A program that was killed may have left a burst running: the box knows.
-            running = not self._idle and self._box.busy()
+        # Asked even when no burst was started here: somebody before us may have left one running,
+        # and a box that does not answer is not known to be at rest.
+        running = self._box.busy()
         if running:
             self._box.burst_enabled.set(False)
-        self._ends_at, self._idle = None, True
+        self._ends_at = None
         return "burst stopped" if running else "no burst running"
 
     def _examine(self) -> Health:

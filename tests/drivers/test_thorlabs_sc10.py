@@ -52,6 +52,20 @@ class TestShutter:
         assert shutter.closed() is True
         shutter.close_shutter()
 
+    def test_opening_by_hand_waits_whatever_program_ran(self, shutter: ThorlabsSC10) -> None:
+        """A program under way is ended; the beam passes when the call returns."""
+        shutter.mode("auto")
+        shutter.enabled(True)
+        shutter.open_shutter()
+        assert (shutter.mode(), shutter.closed()) == ("manual", False)
+
+    def test_blade_that_stays_closed(self, bench: Bench) -> None:
+        """An open shutter is never believed without its sensor."""
+        fault = "{device: shutter, kind: wrong_value, match: '^closed', value: '1'}"
+        shutter = open_shutter(bench(fault))
+        with pytest.raises(InstrumentError, match="does not open"):
+            shutter.open_shutter()
+
     def test_settings(self, shutter: ThorlabsSC10) -> None:
         """In seconds; each is read back."""
         shutter.mode("repeat")

@@ -52,7 +52,7 @@ def figure(
         {name: estimate[name].value for name in ("phase", "gain", "background")},
         spin=spin,
         contrast=abs(state.spin_length) / (2 * spin) * math.sin(area),
-        truth=None if result.truth is None else float(result.truth["phase"]),
+        truth=None if result.truth is None else result.truth.get("phase"),
         title=f"{protocol.name}: φ = {estimate['phase']}, {result.shots} shots",
     )
 

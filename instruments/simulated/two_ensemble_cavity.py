@@ -23,6 +23,7 @@ from ...models.two_ensembles import TwoEnsembles, steady_state
 from .draws import Drift, poisson_from, shot_uniforms
 from .lines import Timeline
 from .truth import DriftsEntry, TwoEnsembleTruth
+from .two_ensemble_pulse import PulsedShot
 from .two_ensemble_shot import (
     LEAST_RELAXATION,
     Gate,
@@ -36,6 +37,7 @@ APPROXIMATIONS = (
     f"the steady state is exact; Gamma * t * Var >= {LEAST_RELAXATION:g} counts as having reached "
     "it (infidelity below 1e-3)",
     "the common phase is uniform and new in every shot",
+    "without coupling light, after one pulse: independent atoms, exactly",
     "light and RF switch at once, without the rise time of a modulator or the time constant of "
     "a coil",
     "no single-atom decay, loss or heating; probe light does not change the counted atoms",
@@ -50,8 +52,12 @@ _CACHED_TABLES = 64
 class _Sums:
     """Sums over the shots counted so far, for the averages that are revealed."""
 
+    fired: int = 0
     shots: int = 0
+    pulsed_shots: int = 0
     dark_shots: int = 0
+    drive_scale: float = 0.0
+    current_scale: float = 0.0
     phase: float = 0.0
     bias_phase: float = 0.0
     detuning_ratio: float = 0.0
@@ -61,7 +67,12 @@ class _Sums:
     gates: int = 0
     gate_time: float = 0.0
     next_shot: int = 0
-    next_dark: int = 0
+
+    def new(self, shots: range) -> int:
+        """How many of them were not counted before; they are from now on."""
+        new = max(0, shots.stop - max(shots.start, self.next_shot))
+        self.next_shot = max(self.next_shot, shots.stop)
+        return new
 
 
 class TwoEnsembleCavity:
@@ -117,9 +128,11 @@ class TwoEnsembleCavity:
         for part, scales in self._steady_parts(times):
             physics = read_shot(timeline, self.truth, *scales)
             numbers = shots[part]
-            if physics is not None:
+            if isinstance(physics, PulsedShot):
+                atoms[part] = physics.atoms(self.truth.atoms, self._seed, numbers)
+            elif physics is not None:
                 atoms[part] = self._atoms(physics, numbers)
-            self._note(physics, gates, numbers)
+            self._note(physics, gates, numbers, scales)
         counts = np.empty((len(shots), len(gates)), dtype=np.int64)
         for column, gate in enumerate(gates):
             means = self._mean_counts(gate, atoms)
@@ -134,20 +147,34 @@ class TwoEnsembleCavity:
         `background` [counts] are those of one gate.
         """
         sums = self._sums
-        if not sums.shots:
+        if not sums.shots + sums.pulsed_shots:
             return {}
         lit = sums.lit_time / sums.lit_gates if sums.lit_gates else 0.0
         opened = sums.gate_time / sums.gates if sums.gates else 0.0
+        told: dict[str, Any] = {
+            "gain": self.truth.rate_per_atom * lit,
+            "background": self.truth.background_rate * opened,
+            "shots": sums.shots + sums.pulsed_shots,
+            "drive_full_rabi": self.truth.drive.full_strength * sums.drive_scale / sums.fired,
+            "drive_saturation_power": self.truth.drive.saturation_power,
+            "gradient_slope": self.truth.slope * sums.current_scale / sums.fired,
+            "gradient_offset": self.truth.offset,
+            "atoms": self.truth.atoms,
+            "approximations": list(self._approximations()),
+        }
+        return self._prepared() | told
+
+    def _prepared(self) -> dict[str, Any]:
+        """Averages over the shots with a preparation; empty without any."""
+        sums = self._sums
+        if not sums.shots:
+            return {}
         return {
             "phase": _fold(sums.phase / sums.shots),
             "signal": self.truth.signal,
             "bias_phase": sums.bias_phase / sums.shots,
             "detuning_ratio": sums.detuning_ratio / sums.shots,
             "pulse_area": sums.pulse_area / sums.shots,
-            "gain": self.truth.rate_per_atom * lit,
-            "background": self.truth.background_rate * opened,
-            "shots": sums.shots,
-            "approximations": list(self._approximations()),
         }
 
     def _approximations(self) -> Iterator[str]:
@@ -210,26 +237,35 @@ class TwoEnsembleCavity:
         means: NDArray[np.float64] = atoms @ exposure
         return means + self.truth.background_rate * (gate.stop - gate.start)
 
-    def _note(self, physics: ShotPhysics | None, gates: tuple[Gate, ...], shots: range) -> None:
+    def _note(
+        self,
+        physics: ShotPhysics | PulsedShot | None,
+        gates: tuple[Gate, ...],
+        shots: range,
+        scales: tuple[float, float],
+    ) -> None:
         """Add shots to the averages, each once however often it is asked for."""
         sums = self._sums
-        if physics is None:
-            sums.dark_shots += max(0, shots.stop - max(shots.start, sums.next_dark))
-            sums.next_dark = max(sums.next_dark, shots.stop)
-            return
-        new = max(0, shots.stop - max(shots.start, sums.next_shot))
-        sums.next_shot = max(sums.next_shot, shots.stop)
-        sums.shots += new
-        sums.phase += new * physics.phase
-        sums.bias_phase += new * physics.bias_phase
-        sums.detuning_ratio += new * physics.detuning_ratio
-        sums.pulse_area += new * physics.pulse_area
+        new = sums.new(shots)
+        sums.fired += new
+        sums.drive_scale += new * scales[0]
+        sums.current_scale += new * scales[1]
         for gate in gates:
             sums.gates += new
             sums.gate_time += new * (gate.stop - gate.start)
             if gate.ensemble is not None:
                 sums.lit_gates += new
                 sums.lit_time += new * max(gate.lit)
+        if physics is None:
+            sums.dark_shots += new
+        elif isinstance(physics, PulsedShot):
+            sums.pulsed_shots += new
+        else:
+            sums.shots += new
+            sums.phase += new * physics.phase
+            sums.bias_phase += new * physics.bias_phase
+            sums.detuning_ratio += new * physics.detuning_ratio
+            sums.pulse_area += new * physics.pulse_area
 
 
 def _fold(phase: float) -> float:

@@ -9,7 +9,8 @@ the modulator's RF switch is open and RF is on the wire. Then
 * pulse: the drive alone. Its detuning of +-Delta/2 adds to the phase and to the pulse area;
 * readout: each counting gate sees the ensembles that are lit meanwhile.
 
-Where this story does not hold, an `ApparatusFault` says what the wires did instead.
+Without any coupling and with one pulse the atoms are independent (`two_ensemble_pulse`). Where
+neither story holds, an `ApparatusFault` says what the wires did instead.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .beams import TWO_PI, diffracted, edges_of, good_light, tone_at
 from .beams import in_time as _at
 from .lines import TIME_GRID, ApparatusFault, RFTone, Timeline, either, value_at
 from .truth import TwoEnsembleTruth
+from .two_ensemble_pulse import PulsedShot
 
 LEAST_RELAXATION = 10.0
 """Smallest Gamma * time * Var(S1y + S2y) at which the state is taken for the steady one.
@@ -118,7 +120,7 @@ def read_shot(
     truth: TwoEnsembleTruth,
     drive_scale: float = 1.0,
     current_scale: float = 1.0,
-) -> ShotPhysics | None:
+) -> ShotPhysics | PulsedShot | None:
     """What happened to the atoms; None if no drive ever reached them (all stay down).
 
     Args:
@@ -135,6 +137,8 @@ def read_shot(
     pieces = [piece for piece in pieces if piece.start < last]
     if not any(piece.rabi for piece in pieces):
         return None
+    if not any(piece.decay for piece in pieces) and len(_runs([p for p in pieces if p.rabi])) == 1:
+        return _pulsed(pieces, gates, timeline)
     preparation, state = _preparation(pieces, truth)
     later = [piece for piece in pieces if piece.start >= preparation.stop]
     _check_decoupled(later)
@@ -161,6 +165,18 @@ def read_shot(
         pulse_area=area,
         relaxation=_relaxation(preparation, state),
     )
+
+
+def _pulsed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> PulsedShot:
+    """The one pulse on atoms that nothing prepared."""
+    pulse = _pulse(pieces)
+    if pulse is None:
+        raise ApparatusFault("no drive reached the atoms: check drive.rf and drive.switch")
+    for gate in gates:
+        if gate.start < pulse.stop:
+            raise ApparatusFault(_early_gate(gate, pulse, pulse))
+    _check_probes(timeline, pulse, pulse.stop)
+    return PulsedShot(pulse.rabi, pulse.detuning, pulse.duration)
 
 
 def _cut(

@@ -86,7 +86,8 @@ def dissipative_gap(parameters: TwoEnsembles) -> float:
     """Exact gap: the smallest -Re of the Liouvillian's nonzero eigenvalues, exchange included.
 
     All eigenvalues up to S = 2; above, the largest ones of exp(tau L) by Arnoldi iteration,
-    in seconds at S = 5 and Omega = 2 S Gamma. The time grows with Omega over the gap.
+    in seconds at S = 5 and Omega = 2 S Gamma. The time grows with Omega over the gap: minutes
+    at S = 5 where the gap is a tenth of it.
 
     Raises:
         ValueError: for S above 8, where `perturbative_gap` or a relaxation must do.

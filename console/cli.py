@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from .exits import ExitCode, errors_told
+from .plan import plan
 from .runs_commands import runs_app
 from .station_commands import app as station_app
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(runs_app, name="runs")
 app.add_typer(station_app, name="station")
+app.command()(plan)
 
 Seed = Annotated[int, typer.Option(help="One number fixes the whole rehearsal.", min=0)]
 Data = Annotated[Path, typer.Option(help="Folder that holds the runs.")]

@@ -74,6 +74,12 @@ class RamseyEllipseSettings(BaseModel):
     pulse_rabi_hz: float = Field(
         50e3, gt=0, le=1e7, description="Rabi frequency of the pi/2 pulse, Hz"
     )
+    expected_signal: float = Field(
+        0.05,
+        ge=0,
+        lt=math.pi / 2,
+        description="signal that is expected, rad: plans are made for it, no estimate uses it",
+    )
     gate: float = Field(5e-3, gt=0, le=10.0, description="length of each counting gate, s")
     shot_period: float = Field(50e-3, gt=0, le=40.0, description="time from shot to shot, s")
 
@@ -128,6 +134,12 @@ class RamseyEllipseSettings(BaseModel):
         return 2 * (self.bias_phase - self.pulse().phase_before) / angular(self.detuning_hz)
 
 
+def folded(phase: float) -> float:
+    """The phase in [0, pi/2] that the counts cannot tell from ``phase``."""
+    turned = abs(math.remainder(phase, math.pi))
+    return min(turned, math.pi - turned)
+
+
 def angular(frequency_hz: float) -> float:
     """Angular rate in rad/s of an ordinary frequency in Hz: models speak rad/s, instruments Hz."""
     return 2 * math.pi * frequency_hz
@@ -175,6 +187,12 @@ class RamseyEllipse:
         SetPoint("dark_time", "s", "time between preparation and pulse"),
         SetPoint("bias_phase", "rad", "known part of the differential phase"),
     )
+
+    units: ClassVar[Mapping[str, str]] = {"phase": "rad", "signal": "rad", "pulse_area": "rad"}
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "bias_phase": (0.06, 0.12, 0.2, 0.4, 0.735),
+        "detuning_hz": (700.0, 1400.0),
+    }
 
     def __init__(self, **settings: Any) -> None:
         self.settings = RamseyEllipseSettings(**settings)
@@ -274,6 +292,29 @@ class RamseyEllipse:
             covariance=covariance,
             bias_phase=bias,
             bias_std=math.sqrt(state[2, 2]),
+        )
+
+    def expected(self, calibrations: Calibrations) -> dict[str, float]:
+        """Its quantities as they are supposed before the first shot."""
+        believed, signal = self.beliefs(calibrations), self.settings.expected_signal
+        return {
+            "phase": folded(signal + believed.bias_phase),
+            "signal": signal,
+            "gain": believed.gain,
+            "background": believed.background,
+            "detuning_ratio": believed.detuning_ratio,
+            "pulse_area": believed.pulse_area,
+        }
+
+    def remarks(self, calibrations: Calibrations) -> tuple[str, ...]:
+        """What the predicted precision rests on."""
+        believed = self.beliefs(calibrations)
+        return (
+            f"counting noise of {believed.counting_noise:.2f} atoms per ensemble at half filling: "
+            f"{believed.gain:.4g} counts per atom, {believed.background:.4g} of background",
+            f"a signal of {self.settings.expected_signal:g} rad and a bias of "
+            f"{believed.bias_phase:.4g} +- {believed.bias_std:.2g} rad; the signal's error holds "
+            "that of the bias as well",
         )
 
     def estimator(self, calibrations: Calibrations) -> EllipsePhase:

@@ -43,6 +43,9 @@ from .pumping_sampling import draw_snapshots, draw_sweeps
 from .pumping_snapshots import PumpingSnapshots
 from .pumping_sweeps import PumpingSweeps
 from .records import RecordError
+from .relaxation_beliefs import RelaxationBeliefs
+from .relaxation_bounds import RelaxationBounds, relaxation_bounds
+from .relaxation_trace import RelaxationTrace
 from .squeezing_beliefs import SqueezingBeliefs
 from .squeezing_bounds import squeezing_bounds, tomography_bounds
 from .squeezing_certificate import SqueezingCertificate
@@ -98,6 +101,9 @@ __all__ = [
     "RabiCalibration",
     "RamseyBeliefs",
     "RecordError",
+    "RelaxationBeliefs",
+    "RelaxationBounds",
+    "RelaxationTrace",
     "SettlingCalibration",
     "SnapshotBeliefs",
     "SqueezingBeliefs",
@@ -132,6 +138,7 @@ __all__ = [
     "gradient_curvature_bounds",
     "hold_bounds",
     "rabi_bounds",
+    "relaxation_bounds",
     "settling_bounds",
     "snapshot_bounds",
     "squeezing_bounds",

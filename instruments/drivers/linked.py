@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pyvisa.errors import Error as VisaError
@@ -168,7 +169,9 @@ class LinkedInstrument(VisaInstrument):
         repeat: bool | None,
         payload: bytes = b"",
     ) -> object:
-        if any(_matches(part.strip().lstrip(":"), self.forbidden) for part in cmd.split(";")):
+        if self.forbidden and any(
+            _matches(part.strip().lstrip(":"), self.forbidden) for part in cmd.split(";")
+        ):
             raise LimitError(
                 f"{self.name} at {self.address}: {cmd!r} is never sent by this driver, "
                 f"because it is dangerous to what is connected; see {type(self).__name__}."
@@ -190,7 +193,7 @@ class LinkedInstrument(VisaInstrument):
     ) -> object:
         wire = self._open_wire()
         interrupt = DelayedKeyboardInterrupt(
-            context={"instrument": self.name, "reason": "Visa Instrument exchange"}
+            context={"instrument": self._called, "reason": "Visa Instrument exchange"}
         )
         try:
             with interrupt:
@@ -307,8 +310,13 @@ class LinkedInstrument(VisaInstrument):
 
     def _note(self, text: str, direction: Direction = "!") -> None:
         self.journal.append(
-            Message(self.clock.now(), self.name, self._address_text, direction, text)
+            Message(self.clock.now(), self._called, self._address_text, direction, text)
         )
+
+    @cached_property
+    def _called(self) -> str:
+        """QCoDeS puts the name together anew each time it is asked for."""
+        return self.name
 
     # ---- QCoDeS ----------------------------------------------------------------------
 

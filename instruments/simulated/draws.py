@@ -8,6 +8,7 @@ in a block of a thousand.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,11 @@ def _seed_sequence(seed: int, stream: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=tuple(stream.encode()))
 
 
+@lru_cache(maxsize=256)
+def _philox_key(seed: int, stream: str) -> NDArray[np.uint64]:
+    return _seed_sequence(seed, stream).generate_state(2, np.uint64)
+
+
 def keyed_generator(seed: int, stream: str) -> np.random.Generator:
     """The random numbers of one purpose: equal (seed, stream) give equal numbers, always."""
     return np.random.default_rng(_seed_sequence(seed, stream))
@@ -31,9 +37,9 @@ def shot_uniforms(seed: int, stream: str, shots: range) -> NDArray[np.float64]:
 
     A counter-based generator is set to the first shot, so a million shots cost one call.
     """
-    key = _seed_sequence(seed, stream).generate_state(2, np.uint64)
     counter, offset = divmod(shots.start, _PER_COUNTER)
-    words = np.random.Philox(key=key, counter=counter).random_raw(offset + len(shots))
+    bits = np.random.Philox(key=_philox_key(seed, stream), counter=counter)
+    words = bits.random_raw(offset + len(shots))
     uniforms: NDArray[np.float64] = (np.right_shift(words[offset:], 11) + 0.5) * 2.0**-53
     return uniforms
 

@@ -103,6 +103,11 @@ class Faults:
         self._rng = rng
         self._stuck: dict[tuple[str, str], bytes] = {}
 
+    @property
+    def expected(self) -> bool:
+        """Whether there is any rule: without one no answer has to be looked at."""
+        return bool(self._rules)
+
     def strike(self, device: str, message: str) -> tuple[FaultRule, ...]:
         """The rules that strike at this message to this device."""
         struck = []

@@ -56,8 +56,18 @@ Answer = str | bytes | Reply | None
 
 @dataclass(slots=True)
 class _Pending:
-    data: Callable[[], bytes]
-    ready: Callable[[], float]
+    """An answer on its way: its bytes and the time it is ready, or what will tell them."""
+
+    data: bytes | Callable[[], bytes]
+    ready: float | Callable[[], float]
+
+    def due(self) -> float:
+        """Time on the clock at which it leaves the device."""
+        return self.ready if isinstance(self.ready, float) else self.ready()
+
+    def taken(self) -> bytes:
+        """The bytes, terminator included."""
+        return self.data if isinstance(self.data, bytes) else self.data()
 
 
 class Link:
@@ -120,12 +130,32 @@ class Link:
         """Queue what the device says on its own when a link is opened."""
         greeting = self.device.opened(self)
         if greeting:
-            self._enqueue(lambda: greeting, lambda: 0.0)
+            self._queue.append(_Pending(greeting, 0.0))
 
     def _obey(self, message: str) -> None:
         lab, device = self.laboratory, self.device
-        lab.journal.append(Message(lab.now(), device.name, self.address, ">", message[:1000]))
+        now = lab.now()
+        lab.journal.append(Message(now, device.name, self.address, ">", message[:1000]))
         lab.touch()
+        if lab.faults_on_purpose.expected:
+            self._obey_spoiled(message)
+            return
+        self._free_at = max(now, self._free_at) + lab.latency_of(device)
+        answer = device.handle(message, self)
+        if answer is None or self.dead:
+            return
+        end = device.ending(self)
+        if isinstance(answer, Reply):
+            reply, free_at = answer, self._free_at
+            self._queue.append(
+                _Pending(lambda: _as_bytes(reply.data()) + end, lambda: max(free_at, reply.ready()))
+            )
+        else:
+            self._queue.append(_Pending(_as_bytes(answer) + end, self._free_at))
+
+    def _obey_spoiled(self, message: str) -> None:
+        """Obey a message in a laboratory with faults on purpose."""
+        lab, device = self.laboratory, self.device
         struck = lab.faults_on_purpose.strike(device.name, message)
         kinds = {rule.kind for rule in struck}
         for rule in struck:
@@ -143,8 +173,7 @@ class Link:
         end = device.ending(self)
 
         def data() -> bytes:
-            raw = answer.data() if isinstance(answer, Reply) else answer
-            body = raw.encode("utf-8") if isinstance(raw, str) else raw
+            body = _as_bytes(answer.data() if isinstance(answer, Reply) else answer)
             old = lab.faults_on_purpose.stuck(device.name, message)
             whole = (old if old is not None else body) + end
             for rule in struck:
@@ -154,13 +183,9 @@ class Link:
         free_at = self._free_at + delay
         if isinstance(answer, Reply):
             later = answer.ready
-            self._enqueue(data, lambda: max(free_at, later() + delay))
+            self._queue.append(_Pending(data, lambda: max(free_at, later() + delay)))
         else:
-            fixed = data()
-            self._enqueue(lambda: fixed, lambda: free_at)
-
-    def _enqueue(self, data: Callable[[], bytes], ready: Callable[[], float]) -> None:
-        self._queue.append(_Pending(data, ready))
+            self._queue.append(_Pending(data(), free_at))
 
     # -- from the device ----------------------------------------------------------------
 
@@ -172,7 +197,7 @@ class Link:
     def next_ready(self) -> float:
         """Time of the next answer on the clock; inf when none is under way."""
         with self.laboratory.lock:
-            return self._queue[0].ready() if self._queue else math.inf
+            return self._queue[0].due() if self._queue else math.inf
 
     def arrived(self) -> bytes:
         """Take every byte that is ready now (for a byte stream, such as a TCP server)."""
@@ -200,9 +225,9 @@ class Link:
             with self.laboratory.lock:
                 self._pump()
                 taken = self._take(count, terminator)
+                if taken is not None:
+                    return taken
                 ready = self.next_ready()
-            if taken is not None:
-                return taken
             now = clock.now()
             if now >= deadline or (math.isinf(deadline) and math.isinf(ready)):
                 return self._lost(), ReadEnd.TIMEOUT
@@ -215,8 +240,8 @@ class Link:
 
     def _pump(self) -> None:
         now = self.laboratory.now() + 1e-12
-        while self._queue and not self.dead and self._queue[0].ready() <= now:
-            data = self._queue.popleft().data()
+        while self._queue and not self.dead and self._queue[0].due() <= now:
+            data = self._queue.popleft().taken()
             self.laboratory.journal.append(
                 Message(now, self.device.name, self.address, "<", _shown(data))
             )
@@ -238,13 +263,14 @@ class Link:
             length, why = len(head), ReadEnd.END
         else:
             return None
-        data = bytes(head[:length])
-        del head[:length]
-        if not head:
-            self._arrived.popleft()
-            if self.framed and why is ReadEnd.COUNT:
-                why = ReadEnd.END
-        return data, why
+        if length < len(head):
+            data = bytes(head[:length])
+            del head[:length]
+            return data, why
+        self._arrived.popleft()
+        if self.framed and why is ReadEnd.COUNT:
+            why = ReadEnd.END
+        return bytes(head), why
 
     def _lost(self) -> bytes:
         with self.laboratory.lock:
@@ -275,6 +301,10 @@ class Link:
         with self.laboratory.lock:
             self.dead = True
             self.device.closed(self)
+
+
+def _as_bytes(answer: str | bytes) -> bytes:
+    return answer.encode("utf-8") if isinstance(answer, str) else answer
 
 
 def _shown(data: bytes) -> str:

@@ -12,6 +12,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -46,6 +47,7 @@ APPROXIMATIONS = (
 
 _DIGITS = 10
 _CACHED_TABLES = 64
+_CACHED_SHOTS = 256
 
 
 @dataclass(slots=True)
@@ -101,6 +103,10 @@ class TwoEnsembleCavity:
         )
         self._readout: EllipseReadout | None = None
         self._tables: OrderedDict[tuple[float, float, float], NDArray[np.float64]] = OrderedDict()
+        self._read_gates = lru_cache(_CACHED_SHOTS)(lambda lines: read_gates(dict(lines)))
+        self._read_shot = lru_cache(_CACHED_SHOTS)(
+            lambda lines, scales: read_shot(dict(lines), self.truth, *scales)
+        )
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -123,10 +129,11 @@ class TwoEnsembleCavity:
                 f"shots must be consecutive with one time each, but are {shots!r} with "
                 f"{len(times)} times"
             )
-        gates = read_gates(timeline)
+        lines = tuple(timeline.items())
+        gates = self._read_gates(lines)
         atoms = np.zeros((len(shots), 2), dtype=np.int64)
         for part, scales in self._steady_parts(times):
-            physics = read_shot(timeline, self.truth, *scales)
+            physics = self._read_shot(lines, scales)
             numbers = shots[part]
             if isinstance(physics, PulsedShot):
                 atoms[part] = physics.atoms(self.truth.atoms, self._seed, numbers)

@@ -50,15 +50,23 @@ class _Session:
             self.attributes[ResourceAttribute.asrl_end_in] = (
                 constants.SerialTermination.termination_char
             )
+        self.timeout = math.inf
+        self.terminator: bytes | None = None
+        self._look()
 
-    @property
-    def timeout(self) -> float:
-        """Seconds; inf for none."""
+    def put(self, attribute: int, state: Any) -> None:
+        """Keep an attribute."""
+        self.attributes[attribute] = state
+        self._look()
+
+    def _look(self) -> None:
+        """What a read needs: the time-out in seconds, and the byte at which it stops."""
         milliseconds = self.attributes[ResourceAttribute.timeout_value]
-        return math.inf if milliseconds == constants.VI_TMO_INFINITE else milliseconds / 1e3
+        endless = milliseconds == constants.VI_TMO_INFINITE
+        self.timeout = math.inf if endless else milliseconds / 1e3
+        self.terminator = self._terminator()
 
-    def terminator(self) -> bytes | None:
-        """The byte at which a read stops."""
+    def _terminator(self) -> bytes | None:
         end_in = self.attributes.get(ResourceAttribute.asrl_end_in)
         by_serial = end_in is constants.SerialTermination.termination_char
         if not self.attributes.get(ResourceAttribute.termchar_enabled, False) and not by_serial:
@@ -176,7 +184,7 @@ class CavityLabVisaLibrary(VisaLibraryBase):
 
     def set_attribute(self, session: Any, attribute: Any, attribute_state: Any) -> StatusCode:
         """Keep an attribute; time-out and terminator are the ones that act."""
-        self._session(session).attributes[attribute] = attribute_state
+        self._session(session).put(attribute, attribute_state)
         return self.handle_return_value(session, StatusCode.success)
 
     # -- messages -----------------------------------------------------------------------
@@ -184,7 +192,7 @@ class CavityLabVisaLibrary(VisaLibraryBase):
     def read(self, session: Any, count: int) -> tuple[bytes, StatusCode]:
         """Wait for an answer on the laboratory's clock."""
         opened = self._session(session)
-        data, why = opened.link.read(count, opened.terminator(), opened.timeout)
+        data, why = opened.link.read(count, opened.terminator, opened.timeout)
         return data, self.handle_return_value(session, _STATUS[why])
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:

@@ -34,9 +34,17 @@ class Delays:
 
     links: dict[int, int] = field(default_factory=_reset_links)
     after: dict[int, float] = field(default_factory=_reset_delays)
+    _times: dict[int, float] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        times = {channel: self._resolved(channel) for channel in (0, *CHANNELS)}
+        object.__setattr__(self, "_times", times)
 
     def time_of(self, channel: int) -> float:
         """Seconds after T0, resolved through the links."""
+        return self._times[channel]
+
+    def _resolved(self, channel: int) -> float:
         total = 0.0
         while channel != 0:
             total += self.after[channel]
@@ -45,7 +53,7 @@ class Delays:
 
     def longest(self) -> float:
         """The last edge, seconds after T0."""
-        return max(self.time_of(channel) for channel in CHANNELS)
+        return max(self._times[channel] for channel in CHANNELS)
 
     def relinked(self, channel: int, reference: int, seconds: float) -> Delays:
         """With `channel` following `reference` by `seconds`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from ..links import Answer, Link, Reply
@@ -20,12 +21,14 @@ from .scpi_language import (
     ScpiError,
     Setting,
     command,
+    commands_in,
     header_key,
     header_pattern,
-    split_outside,
 )
 
 QUEUE_DEPTH = 20
+HEADERS_KEPT = 4096
+"""Headers remembered in the form in which they came: most messages are questions asked before."""
 
 
 class ScpiDevice(SimulatedDevice):
@@ -38,7 +41,6 @@ class ScpiDevice(SimulatedDevice):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._table = _table(type(self))
         self._queues: dict[int, deque[str]] = {}
         self.event_status = 128
         self.event_enable = 0
@@ -67,22 +69,9 @@ class ScpiDevice(SimulatedDevice):
     def handle(self, message: str, link: Link) -> Answer:
         """Obey a compound message; its answers come back as one line joined by `;`."""
         answers: list[str | bytes | Reply] = []
-        path = ""
-        for part in split_outside(message, ";"):
-            part = part.strip()
-            if not part:
-                continue
-            header, _, rest = part.partition(" ")
-            if header.startswith("*"):
-                full = header
-            elif header.startswith(":"):
-                full = header[1:]
-            else:
-                full = path + header
-            if not header.startswith("*"):
-                path = full[: full.rfind(":") + 1]
+        for header, parameters in commands_in(message):
             try:
-                answer = self._run(full, rest.strip(), link)
+                answer = self._run(header, parameters, link)
             except ScpiError as error:
                 self.error(link, error.code, error.text)
                 if error.code in (-102, -113):
@@ -92,15 +81,12 @@ class ScpiDevice(SimulatedDevice):
                 answers.append(answer)
         return _joined(answers)
 
-    def _run(self, header: str, rest: str, link: Link) -> Answer:
-        key = header_key(header)
-        for pattern, method in self._table:
-            match = pattern.fullmatch(key)
-            if match:
-                numbers = tuple(int(text or 1) for text in match.groups())
-                parameters = tuple(one.strip() for one in split_outside(rest, ",")) if rest else ()
-                return method(self, Call(parameters, numbers, link))
-        raise ScpiError(-113)
+    def _run(self, header: str, parameters: tuple[str, ...], link: Link) -> Answer:
+        found = _find(type(self), header)
+        if found is None:
+            raise ScpiError(-113)
+        method, numbers = found
+        return method(self, Call(parameters, numbers, link))
 
     # -- errors and status --------------------------------------------------------------
 
@@ -208,6 +194,18 @@ def _joined(answers: list[str | bytes | Reply]) -> Answer:
     return Reply(data, lambda: max((ready() for ready in late), default=0.0))
 
 
+@lru_cache(maxsize=HEADERS_KEPT)
+def _find(cls: type[ScpiDevice], header: str) -> tuple[Handler, tuple[int, ...]] | None:
+    """The command of a header as it came, and the numbers in it; None if there is none."""
+    key = header_key(header)
+    for pattern, method in _table(cls):
+        match = pattern.fullmatch(key)
+        if match:
+            return method, tuple(int(text or 1) for text in match.groups())
+    return None
+
+
+@lru_cache(maxsize=64)
 def _table(cls: type[ScpiDevice]) -> list[tuple[re.Pattern[str], Handler]]:
     table: dict[str, tuple[re.Pattern[str], Handler]] = {}
     for parent in reversed(cls.__mro__):

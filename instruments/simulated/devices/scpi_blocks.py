@@ -13,6 +13,7 @@ from .scpi import ScpiDevice
 from .scpi_language import ScpiError
 
 _BEGINS = re.compile(rb"[\n#\"]")
+_MARKS = re.compile(rb"[#\"]")
 _MARK = "#BLOCK"
 
 
@@ -27,6 +28,9 @@ class BlockScpiDevice(ScpiDevice):
 
     def split(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Lines; a line feed inside a block ends none."""
+        if b"#" not in data and b'"' not in data:
+            *lines, rest = data.split(b"\n")
+            return [line.rstrip(b"\r") for line in lines if line.strip(b" \r")], rest
         messages: list[bytes] = []
         start = place = block_end = 0
         while (found := _BEGINS.search(data, place)) is not None:
@@ -98,11 +102,13 @@ def _behind_block(data: bytes, place: int) -> int | None:
 
 def _without_blocks(message: str) -> tuple[str, tuple[bytes, ...]]:
     """The message with marks in the place of its blocks, and the blocks."""
+    if "#" not in message:
+        return message, ()
     data = message.encode("latin-1", errors="replace")
     pieces: list[str] = []
     blocks: list[bytes] = []
     start = place = 0
-    while (found := re.compile(rb"[#\"]").search(data, place)) is not None:
+    while (found := _MARKS.search(data, place)) is not None:
         place = found.end()
         if found.group() == b'"':
             place = _behind_quote(data, place)

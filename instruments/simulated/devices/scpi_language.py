@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ..links import Answer, Link
@@ -40,6 +41,9 @@ _MULTIPLIERS = {
     "": 1.0, "EX": 1e18, "PE": 1e15, "T": 1e12, "G": 1e9, "MA": 1e6, "K": 1e3,
     "M": 1e-3, "U": 1e-6, "N": 1e-9, "P": 1e-12, "F": 1e-15,
 }  # fmt: skip
+LONGEST_REMEMBERED = 200
+"""Characters of a message whose parts are remembered, for the next time it comes."""
+_NESTING = re.compile(r"[\"'()]")
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)$")
 
 
@@ -139,17 +143,19 @@ def number(text: str, low: float, high: float, unit: str = "", default: float = 
         ScpiError: -104 no number, -131 wrong unit, -222 out of range.
     """
     word = text.strip().upper()
+    match = _NUMBER.match(word)
+    if match is not None:
+        value = float(match[1]) * _multiplier(match[2], unit.upper())
+        if not low <= value <= high:
+            raise ScpiError(-222)
+        return value
     special = {"MIN": low, "MINIMUM": low, "MAX": high, "MAXIMUM": high, "INF": 9.9e37}
     special |= {"INFINITY": 9.9e37, "DEF": default, "DEFAULT": default}
-    if word in special:
-        value = special[word]
-        if math.isnan(value):
-            raise ScpiError(-224)
-    else:
-        match = _NUMBER.match(word)
-        if match is None:
-            raise ScpiError(-104)
-        value = float(match[1]) * _multiplier(match[2], unit.upper())
+    if word not in special:
+        raise ScpiError(-104)
+    value = special[word]
+    if math.isnan(value):
+        raise ScpiError(-224)
     if not low <= value <= high:
         raise ScpiError(-222)
     return value
@@ -185,6 +191,8 @@ def choice(text: str, *forms: str) -> str:
 
 def split_outside(text: str, separator: str) -> list[str]:
     """Split where the separator is outside of quotes and parentheses."""
+    if not _NESTING.search(text):
+        return text.split(separator)
     parts, depth, quote, start = [], 0, "", 0
     for place, letter in enumerate(text):
         if quote:
@@ -199,6 +207,35 @@ def split_outside(text: str, separator: str) -> list[str]:
             parts.append(text[start:place])
             start = place + 1
     return [*parts, text[start:]]
+
+
+def commands_in(message: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The commands of a compound message: header from the root, parameters."""
+    return _remembered(message) if len(message) <= LONGEST_REMEMBERED else _parsed(message)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(message: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return _parsed(message)
+
+
+def _parsed(message: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    commands = []
+    path = ""
+    for part in split_outside(message, ";"):
+        part = part.strip()
+        if not part:
+            continue
+        header, _, rest = part.partition(" ")
+        rest = rest.strip()
+        if header.startswith("*"):
+            full = header
+        else:
+            full = header[1:] if header.startswith(":") else path + header
+            path = full[: full.rfind(":") + 1]
+        parameters = tuple(one.strip() for one in split_outside(rest, ",")) if rest else ()
+        commands.append((full, parameters))
+    return tuple(commands)
 
 
 def header_pattern(header: str) -> re.Pattern[str]:

@@ -24,7 +24,7 @@ def _seed_sequence(seed: int, stream: str) -> np.random.SeedSequence:
 
 @lru_cache(maxsize=256)
 def _philox_key(seed: int, stream: str) -> NDArray[np.uint64]:
-    return _seed_sequence(seed, stream).generate_state(2, np.uint64)
+    return np.asarray(_seed_sequence(seed, stream).generate_state(2, np.uint64), dtype=np.uint64)
 
 
 def keyed_generator(seed: int, stream: str) -> np.random.Generator:

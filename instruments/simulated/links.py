@@ -63,7 +63,7 @@ class _Pending:
 
     def due(self) -> float:
         """Time on the clock at which it leaves the device."""
-        return self.ready if isinstance(self.ready, float) else self.ready()
+        return self.ready() if callable(self.ready) else self.ready
 
     def taken(self) -> bytes:
         """The bytes, terminator included."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 from ..links import Answer, Link, Reply
@@ -30,6 +30,8 @@ QUEUE_DEPTH = 20
 HEADERS_KEPT = 4096
 """Headers remembered in the form in which they came: most messages are questions asked before."""
 
+Table = list[tuple[re.Pattern[str], Handler]]
+
 
 class ScpiDevice(SimulatedDevice):
     """A SCPI instrument: subclasses add commands and `reset`."""
@@ -39,8 +41,15 @@ class ScpiDevice(SimulatedDevice):
     plain: ClassVar[tuple[Setting, ...]] = ()
     """Settings that only have to be kept."""
 
+    _table: ClassVar[Table] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._table = _table(cls)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._find = lru_cache(HEADERS_KEPT)(partial(_found, self._table))
         self._queues: dict[int, deque[str]] = {}
         self.event_status = 128
         self.event_enable = 0
@@ -82,7 +91,7 @@ class ScpiDevice(SimulatedDevice):
         return _joined(answers)
 
     def _run(self, header: str, parameters: tuple[str, ...], link: Link) -> Answer:
-        found = _find(type(self), header)
+        found = self._find(header)
         if found is None:
             raise ScpiError(-113)
         method, numbers = found
@@ -194,19 +203,17 @@ def _joined(answers: list[str | bytes | Reply]) -> Answer:
     return Reply(data, lambda: max((ready() for ready in late), default=0.0))
 
 
-@lru_cache(maxsize=HEADERS_KEPT)
-def _find(cls: type[ScpiDevice], header: str) -> tuple[Handler, tuple[int, ...]] | None:
+def _found(table: Table, header: str) -> tuple[Handler, tuple[int, ...]] | None:
     """The command of a header as it came, and the numbers in it; None if there is none."""
     key = header_key(header)
-    for pattern, method in _table(cls):
+    for pattern, method in table:
         match = pattern.fullmatch(key)
         if match:
             return method, tuple(int(text or 1) for text in match.groups())
     return None
 
 
-@lru_cache(maxsize=64)
-def _table(cls: type[ScpiDevice]) -> list[tuple[re.Pattern[str], Handler]]:
+def _table(cls: type[ScpiDevice]) -> Table:
     table: dict[str, tuple[re.Pattern[str], Handler]] = {}
     for parent in reversed(cls.__mro__):
         for method in vars(parent).values():

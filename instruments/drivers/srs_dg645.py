@@ -28,6 +28,8 @@ UNVERIFIED: tuple[str, ...] = (
     "Execution time of a command: no source states it; nothing here depends on it.",
     "Burst periods above 42.9 s: the specification ends there, the command text at 2000 s; "
     "the driver allows 2000 s and leaves the refusal to the instrument.",
+    "Whether an external edge sets RATE while a box in the single external sources is not armed: "
+    "here it does not.",
 )
 """What no source at hand states; to be tried on the real unit."""
 

@@ -3,6 +3,7 @@
 from .aom import Aom, AomProgram
 from .base import Health, ReadingsMismatch, Role, SafeResult
 from .detector import Detector, DetectorProgram
+from .external_trigger import ExternalTrigger, TriggerTimeout
 from .gradient_coil import GradientCoil
 from .laser import Laser
 from .shutter import Shutter
@@ -13,6 +14,7 @@ __all__ = [
     "AomProgram",
     "Detector",
     "DetectorProgram",
+    "ExternalTrigger",
     "GradientCoil",
     "Health",
     "Laser",
@@ -22,4 +24,5 @@ __all__ = [
     "Shutter",
     "Timing",
     "TimingProgram",
+    "TriggerTimeout",
 ]

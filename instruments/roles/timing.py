@@ -1,12 +1,17 @@
-"""The timing box: windows of light and gates as delays after T0, shots as cycles of one burst."""
+"""The timing box: windows of light and gates as delays after T0, shots as cycles of one burst.
+
+The burst is started here, or by another control system for which the box is armed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ..calibration import Calibration
@@ -14,6 +19,7 @@ from ..drivers.srs_dg645 import SPOILING_EVENTS, SRSDG645
 from ..errors import InstrumentError, LimitError
 from ..timeline import Window
 from .base import Health, Role, RoleSettings
+from .external_trigger import ExternalTrigger, TriggerWatch
 
 __all__ = ["Timing", "TimingProgram", "TimingSettings"]
 
@@ -38,9 +44,12 @@ class TimingSettings(RoleSettings):
 
     Attributes:
         outputs: The output of the box for each window.
+        external: How another control system starts the shots; without it the box is
+            triggered here.
     """
 
     outputs: Annotated[dict[str, Output], Field(min_length=1)]
+    external: ExternalTrigger | None = None
 
     def problems(self, calibration: Calibration | None) -> Mapping[str, str]:
         """Two windows cannot share one output."""
@@ -76,7 +85,9 @@ class Timing(Role):
     """Windows after T0, and the burst that repeats them.
 
     Station file: `source` (the timing box) and `outputs`, e.g.
-    ``{preparation: AB, pulse: CD, ensemble_1: EF, ensemble_2: GH}``.
+    ``{preparation: AB, pulse: CD, ensemble_1: EF, ensemble_2: GH}``. With
+    `external`, e.g. ``{starts: shot, edge: rising, timeout: 60.0}``, another control
+    system starts the shots: `fire` arms the box and `wait_done` waits for the edges.
     """
 
     settings_model: ClassVar[type[RoleSettings]] = TimingSettings
@@ -89,11 +100,18 @@ class Timing(Role):
         self._prepared = False
         self._program: TimingProgram | None = None
         self._ends_at: float | None = None
+        self._external: ExternalTrigger | None = self.settings.external
+        self._watch: TriggerWatch | None = None
 
     @property
     def outputs(self) -> Mapping[str, str]:
         """The output of the box for each window."""
         return MappingProxyType(dict(self.settings.outputs))
+
+    @property
+    def awaits_triggers(self) -> bool:
+        """Whether another control system starts the shots."""
+        return self._external is not None
 
     def compile(self, windows: Sequence[Window], shots: int, period: float) -> TimingProgram:
         """Delays for `windows` in cycles of `period` [s]; asks and sends nothing.
@@ -166,14 +184,21 @@ class Timing(Role):
             if changed:
                 self._box.set_delays(changed)
             if before is None or before.shots != program.shots:
-                self._box.burst_count.set(program.shots)
+                self._box.burst_count.set(self._cycles(program))
             if before is None or before.period != program.period:
                 self._box.burst_period.set(program.period)
         self._prepared, self._program = True, program
 
+    def _cycles(self, program: TimingProgram) -> int:
+        """Shots that one trigger starts."""
+        one_each = self._external is not None and self._external.starts == "shot"
+        return 1 if one_each else program.shots
+
     def _send_preparation(self) -> None:
         """What is the same for every sequence: single bursts, a falling T0 in every cycle."""
-        self._box.trigger_source.set("single")
+        if self._external is not None:
+            self._box.trigger_level.set(self._external.level)
+        self._box.trigger_source.set("single" if self._external is None else self._external.source)
         self._box.outputs["T0"].polarity.set(0)
         for output in OUTPUTS:
             self._box.outputs[output].polarity.set(1)
@@ -182,7 +207,7 @@ class Timing(Role):
         self._box.burst_t0_first_only.set(False)
 
     def fire(self) -> None:
-        """Start the burst.
+        """Start the burst, or arm the box for another control system's trigger.
 
         Raises:
             LimitError: If no program was uploaded.
@@ -190,16 +215,30 @@ class Timing(Role):
         if self._settings_were_lost() or self._program is None:
             raise LimitError(f"{self.name}: upload a program before firing")
         self._box.take_events()
-        duration = self._program.duration
-        self._ends_at = self.clock.now() + duration * (1 + CLOCK_ERROR) + LATE
+        program, self._watch = self._program, None
+        if self._external is None:
+            self._ends_at = self.clock.now() + program.duration * (1 + CLOCK_ERROR) + LATE
+        else:
+            cycles = self._cycles(program)
+            self._watch = TriggerWatch(
+                self.name, self._box, self._external,
+                program.shots // cycles, cycles * program.period, self.clock,
+            )  # fmt: skip
         self._box.trigger()
 
-    def wait_done(self) -> None:
-        """Return when the burst has ended, after waiting its known duration on the clock.
+    def wait_done(self, obey: Callable[[], None] = lambda: None) -> None:
+        """Return when all shots are over: after their known duration, or as triggers come.
+
+        Args:
+            obey: Called while triggers are waited for; may raise to leave.
 
         Raises:
             InstrumentError: If the box is still busy then.
+            TriggerTimeout: If another control system's trigger does not come in time.
         """
+        if self._watch is not None:
+            self._watch.follow(LATE, obey)
+            return
         if self._ends_at is None:
             return
         self.clock.wait(max(0.0, self._ends_at - self.clock.now()))
@@ -217,10 +256,26 @@ class Timing(Role):
             InstrumentError: If a trigger came too early, a delay was aborted,
                 triggers were inhibited or a clock lost its lock: reject the block.
         """
-        bad = sorted(self._box.take_events() & SPOILING_EVENTS)
+        events = self._box.take_events()
+        if self._watch is not None:
+            events |= self._watch.events
+        bad = sorted(events & SPOILING_EVENTS)
         if bad:
             reasons = "; ".join(f"{name}: {REASONS.get(name, 'see the manual')}" for name in bad)
             raise InstrumentError(f"{self.name}: the burst went wrong ({reasons}). Repeat it.")
+
+    def starts(self) -> NDArray[np.float64] | None:
+        """When another control system started each shot of the block, in s after `fire`.
+
+        Known to the 5 ms between two looks at the box. None for shots that were started
+        here: they follow `fire` at once, one period apart.
+        """
+        watch, program = self._watch, self._program
+        if watch is None or program is None:
+            return None
+        cycles = self._cycles(program)
+        within = program.period * np.arange(cycles)
+        return (np.array(watch.seen)[:, None] - watch.armed + within).ravel()
 
     def forget(self) -> None:
         """Send everything again next time."""
@@ -228,13 +283,16 @@ class Timing(Role):
         self._program = None
 
     def _make_safe(self) -> str:
+        if self._external is not None:
+            self._box.trigger_source.set("single")  # from here on no edge starts anything
         # Asked even when no burst was started here: somebody before us may have left one running,
         # and a box that does not answer is not known to be at rest.
         running = self._box.busy()
         if running:
             self._box.burst_enabled.set(False)
         self._ends_at = None
-        return "burst stopped" if running else "no burst running"
+        done = "burst stopped" if running else "no burst running"
+        return done if self._external is None else f"{done}, external trigger disarmed"
 
     def _examine(self) -> Health:
         return Health(True, "running a burst" if self._box.busy() else "idle")

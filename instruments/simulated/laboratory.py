@@ -73,6 +73,7 @@ class Laboratory:
         self._latency = latency
         self._latency_rng = self.generator("latency")
         self._bursts: list[Burst] = []
+        self._restless: list[SimulatedDevice] = []
         self._serial = 0
         self._free_run = FREE_RUNNING
 
@@ -87,6 +88,8 @@ class Laboratory:
         if device.name in self.devices:
             raise StationFileError(f"two devices are called `{device.name}`: rename one.")
         self.devices[device.name] = device
+        if device.restless:
+            self._restless.append(device)
         for address in addresses:
             if address in self.addresses:
                 other = self.addresses[address].name
@@ -205,6 +208,8 @@ class Laboratory:
 
     def freeze(self) -> None:
         """Fix the timelines of all shots that have begun."""
+        for device in self._restless:
+            device.catch_up()
         burst = self.burst
         if burst is None:
             return

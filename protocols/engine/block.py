@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,34 @@ SLICE = 0.1
 """Longest wait without looking at the operator's requests, in s."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One block.
+
+    Attributes:
+        counts: Raw counts, shape (shots, detectors).
+        fired: What the laboratory's clock showed when the first shot was fired, or the timing
+            box armed for it.
+        starts: When each shot began, in s after `fired`; None for shots one period apart.
+    """
+
+    counts: NDArray[np.int32]
+    fired: float
+    starts: NDArray[np.float64] | None
+
+
 def take_block(
     compiled: CompiledSequence,
     roles: Mapping[str, Any],
     clock: Clock,
     obey: Callable[[], None],
     on_fire: Callable[[int], None],
-) -> tuple[NDArray[np.int32], float]:
-    """Take one block and return its raw counts, shape (shots, detectors), and when it was fired.
+) -> Taken:
+    """Take one block of shots.
 
     Everything is uploaded while the timing box is idle; roles send only what changed. The counter
-    is armed before the tables, and both before the first trigger.
+    is armed before the tables, and both before the first trigger. Where another control system
+    starts the shots, the timing box is armed last, and its triggers are waited for.
 
     Args:
         compiled: What to upload.
@@ -37,18 +55,26 @@ def take_block(
 
     Raises:
         InstrumentError, LinkError: The block is worthless; it may be repeated.
+        TriggerTimeout: Another control system's trigger has stopped coming.
     """
+    timing = roles["timing"]
     _upload(compiled, roles, obey)
     roles["detector"].arm()
     _arm_tables(compiled, roles)
     obey()
     fired = clock.now()
     on_fire(compiled.shots)
-    roles["timing"].fire()
-    rest(compiled.duration, clock, obey)
-    roles["timing"].wait_done()
-    roles["timing"].check()
-    return _as_counts(np.asarray(roles["detector"].read()), compiled.shots), fired
+    timing.fire()
+    starts = None
+    if timing.awaits_triggers:
+        timing.wait_done(obey)
+        starts = timing.starts()
+    else:
+        rest(compiled.duration, clock, obey)
+        timing.wait_done()
+    timing.check()
+    counts = _as_counts(np.asarray(roles["detector"].read()), compiled.shots)
+    return Taken(counts, fired, starts)
 
 
 def prepare(compiled: CompiledSequence, roles: Mapping[str, Any], obey: Callable[[], None]) -> None:

@@ -120,6 +120,7 @@ class BlockFacts:
         fired: What the laboratory's clock showed at the first shot.
         clock: What it shows now.
         period: Time from shot to shot, in s.
+        starts: When each shot began, in s after ``fired``, where they are not one period apart.
         point: Scan point.
     """
 
@@ -130,6 +131,7 @@ class BlockFacts:
     clock: float
     period: float
     point: int
+    starts: NDArray[np.float64] | None = None
 
 
 class RunRecorder:
@@ -190,7 +192,9 @@ class RunRecorder:
             )
         first = on_disk or 0
         fired = self._time.since_began(facts.fired)
-        offsets = np.rint((fired + facts.period * np.arange(len(counts))) * 1e9).astype(np.int64)
+        evenly = facts.period * np.arange(len(counts))
+        starts = evenly if facts.starts is None else facts.starts
+        offsets = np.rint((fired + starts) * 1e9).astype(np.int64)
         ticket = self._writer.append(
             "shot",
             {

@@ -12,7 +12,7 @@ from ...instruments.errors import CavityLabError, InstrumentError, LinkError
 from ..protocol import OnlineEstimator
 from ..sequence import CompiledSequence, ShotSequence, compile_sequence
 from ..steps import Shots
-from .block import abandon_block, prepare, rest, take_block
+from .block import Taken, abandon_block, prepare, rest, take_block
 from .guards import GuardError, Guards, Trip, in_words
 from .past import Past, ResumeError, StoredBlock, digest_of
 from .records import BlockFacts, RunRecorder, Status
@@ -160,7 +160,7 @@ class ShotTaker:
             self._await_fit()
             compiled = self.compile(step.sequence, missing)
             try:
-                counts, fired = take_block(
+                taken = take_block(
                     compiled, self._station.roles, clock, self._control.obey, self._count
                 )
             except (InstrumentError, LinkError) as error:
@@ -173,8 +173,8 @@ class ShotTaker:
                 )
                 abandon_block(self._station.roles)
                 continue
-            status, trips = self._guards.judge(self._station, counts)
-            status = self._keep(number, step, counts, status, fired)
+            status, trips = self._guards.judge(self._station, taken.counts)
+            status = self._keep(number, step, taken, status)
             missing = _spoiled(status)
             if missing:
                 self._repeat(missing, step.sequence.period, trips)
@@ -193,19 +193,20 @@ class ShotTaker:
         self,
         number: int,
         step: Shots,
-        counts: NDArray[np.int32],
+        taken: Taken,
         status: NDArray[np.uint8],
-        fired: float,
     ) -> NDArray[np.uint8]:
         """Record a block; its status, with what the interrupted run stored of it."""
+        counts = taken.counts
         facts = BlockFacts(
             step=number,
             digest=digest_of(step),
             fired_shots=self._fired,
-            fired=fired,
+            fired=taken.fired,
             clock=self._station.clock.now(),
             period=step.sequence.period,
             point=step.point,
+            starts=taken.starts,
         )
         tail, self._tail = self._tail, None
         if tail is None:

@@ -35,6 +35,8 @@ class DoubleParameter:
 class DoubleRole:
     """Any role: every call becomes a line in the diary; a line may be told to fail or to act."""
 
+    awaits_triggers = False
+
     def __init__(self, name: str, laboratory: DoubleStation) -> None:
         self.name = name
         self._laboratory = laboratory

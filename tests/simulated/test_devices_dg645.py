@@ -222,3 +222,40 @@ def test_terminator_can_be_chosen(bench: Bench) -> None:
     bench.send("XTRM 10")
     bench.link.write(b"BURC?\n")
     assert bench.link.read(100, b"\n", 1.0)[0] == b"5\n"
+
+
+def plugged(period: float, first: float, count: int = 0) -> Bench:
+    """A DG645 with another control system at its trigger input."""
+    bench = Bench()
+    settings = {"trigger_period": period, "trigger_first": first, "trigger_count": count}
+    bench.laboratory = Laboratory()
+    bench.device = SRSDG645("timing", bench.laboratory, settings)
+    bench.laboratory.add(bench.device)
+    bench.link = Link(bench.laboratory, bench.device, "here", framed=False)
+    return bench
+
+
+def test_edges_of_another_control_system_come_by_the_clock() -> None:
+    """Armed at 0.3 s, the burst begins with the edge at 0.5 s, however late it is looked at."""
+    bench = plugged(period=0.4, first=0.1)
+    bench.send("TSRC 3", "BURM 1", "BURC 3", "BURP 0.01")
+    bench.laboratory.clock.wait(0.3)
+    bench.send("*TRG")
+    bench.laboratory.clock.wait(0.1)
+    assert int(bench.ask("INSR?")) & 1 == 0
+    bench.laboratory.clock.wait(5.0)
+    assert int(bench.ask("INSR?")) & 1
+    burst = bench.laboratory.burst
+    assert burst is not None
+    assert (burst.start, burst.count) == (pytest.approx(0.5), 3)
+    assert bench.laboratory.next_shot == 3
+
+
+def test_a_box_that_is_not_armed_singly_obeys_every_edge_until_they_stop() -> None:
+    """Source 1: a cycle for each of the edges that came since, none after the fifth."""
+    bench = plugged(period=0.2, first=0.0, count=5)
+    bench.send("TSRC 1")
+    for _ in range(30):
+        bench.laboratory.clock.wait(0.05)
+        bench.ask("*STB?")
+    assert bench.laboratory.next_shot == 4, "the edge at 0 s came before the source was chosen"

@@ -48,6 +48,8 @@ class SimulatedDevice:
     ieee488: ClassVar[bool] = False
     """A new message discards an answer that was not read (on GPIB, USB, VXI-11)."""
     defaults: ClassVar[Mapping[str, Any]] = {}
+    restless: bool = False
+    """Time alone makes it do something: `catch_up` is called before anything changes."""
 
     def __init__(
         self, name: str, laboratory: Laboratory, settings: Mapping[str, Any] | None = None
@@ -93,6 +95,9 @@ class SimulatedDevice:
         """Something goes wrong inside: a fault rule of kind `kind` strikes."""
 
     # -- wires --------------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Do what time has brought since the last call (restless devices only)."""
 
     def begin(self, shot: Shot) -> None:
         """A shot begins: work out what the outputs do during it."""

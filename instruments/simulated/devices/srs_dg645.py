@@ -1,8 +1,8 @@
 """SRS DG645 delay generator: the device that fires the shots.
 
 Its language is not SCPI: four letters, parameters behind commas, error codes
-in `LERR?`. Prescaling and the advanced trigger are kept but do not act;
-external edges come from `external_edge`.
+in `LERR?`. Prescaling and the advanced trigger are kept but do not act.
+Edges of another control system: `external_edge`, or by the clock (`dg645_trigger.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .dg645_settings import (
     real,
 )
 from .dg645_status import COMMON_BITS, Event, Status
+from .dg645_trigger import ForeignTrigger
 
 RECOVERY = 25e-9
 SHORTEST_CYCLE = 100e-9
@@ -47,6 +48,9 @@ class SRSDG645(SimulatedDevice):
     port = 5025
     defaults: ClassVar[Mapping[str, Any]] = {
         "idn": "Stanford Research Systems,DG645,s/n001013,ver1.00.10A",
+        "trigger_period": 0.0,
+        "trigger_first": 0.0,
+        "trigger_count": 0,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,6 +63,8 @@ class SRSDG645(SimulatedDevice):
         self.armed = False
         self._reported: Burst | None = None
         self._ended = 0
+        self._foreign = ForeignTrigger(self.settings)
+        self.restless = self._foreign.connected
         self._reset()
 
     def _reset(self) -> None:
@@ -183,9 +189,9 @@ class SRSDG645(SimulatedDevice):
 
     # -- triggers -----------------------------------------------------------------------
 
-    def busy(self) -> tuple[bool, bool]:
-        """Whether a delay cycle is running, and whether a burst is."""
-        burst, now = self.burst, self.now()
+    def busy(self, time: float | None = None) -> tuple[bool, bool]:
+        """Whether a delay cycle is running, now or at `time`, and whether a burst is."""
+        burst, now = self.burst, self.now() if time is None else time
         if burst is None or now >= burst.finish:
             return False, False
         since = now - burst.start
@@ -221,8 +227,13 @@ class SRSDG645(SimulatedDevice):
         else:
             raise Refused(11)
 
-    def external_edge(self, rising: bool = True) -> None:
-        """An edge at the external trigger input, from another control system."""
+    def catch_up(self) -> None:
+        """Obey the edges that another control system has sent meanwhile."""
+        for time in self._foreign.due(self.now()):
+            self.external_edge(time=time)
+
+    def external_edge(self, rising: bool = True, time: float | None = None) -> None:
+        """An edge at the external trigger input, now or at `time`."""
         with self.laboratory.lock:
             self._look()
             source = self.values["TSRC", 0]
@@ -230,14 +241,14 @@ class SRSDG645(SimulatedDevice):
             if source not in wanted or (source in (3, 4) and not self.armed):
                 return
             self.armed = False
-            self._fire()
+            self._fire(time)
 
-    def _fire(self) -> None:
-        if any(self.busy()):
+    def _fire(self, time: float | None = None) -> None:
+        start = self.now() if time is None else time
+        if any(self.busy(start)):
             self.status.instrument |= Event.RATE
             return
         count, period = 1, self.cycle
-        start = self.now()
         if self.values["BURM", 0]:
             count, period = int(self.values["BURC", 0]), self.values["BURP", 0]
             start += self.values["BURD", 0]

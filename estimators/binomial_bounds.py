@@ -105,16 +105,31 @@ def _bins(truth: EllipseAtoms, port: int, p: Array, noise: float, binomial: bool
     """(bins, angles) probabilities of one port."""
     number = truth.atoms[port]
     p = np.clip(p, 1e-12, 1.0 - 1e-12)
-    width = _BIN * 0.5 * math.sqrt(number)
     if binomial:
-        whole = np.arange(-1, number + max(1, int(width)), max(1, int(width)))
+        step = max(1, int(_BIN * 0.5 * math.sqrt(number)))
+        whole = np.arange(-1, number + step, step)
         return np.diff(binom.cdf(whole[:, None], number, p[None, :]), axis=0)
-    gain = truth.gain
-    counting = 0.0 if gain is None else (gain * number * p + truth.background) / gain**2
-    spread = np.sqrt(number * p * (1.0 - p) + counting + noise**2 + 1.0 / 12.0)
-    reach = 6.0 * float(spread.max())
-    edges = np.arange(-reach, number + reach + width, min(width, _BIN * float(spread.min()) * 2.0))
+    edges = _edges(truth, port)
+    spread = _spread(truth, port, p, noise)
     return np.diff(norm.cdf((edges[:, None] - number * p) / spread), axis=0)
+
+
+def _spread(truth: EllipseAtoms, port: int, p: Array, noise: float) -> Array:
+    """Standard deviation of the atom number that is read, at every p."""
+    number, gain = truth.atoms[port], truth.gain
+    counting = 0.0 if gain is None else (gain * number * p + truth.background) / gain**2
+    spread: Array = np.sqrt(number * p * (1.0 - p) + counting + noise**2 + 1.0 / 12.0)
+    return spread
+
+
+def _edges(truth: EllipseAtoms, port: int) -> Array:
+    """Edges of bins, from the truth alone: the same for every step of a derivative."""
+    half = 0.5 * truth.contrasts[port]
+    p = np.clip(truth.offsets[port] + half * np.linspace(-1.0, 1.0, 101), 1e-12, 1.0 - 1e-12)
+    spread = _spread(truth, port, p, truth.noise)
+    reach = 6.0 * float(spread.max())
+    width = _BIN * min(0.5 * math.sqrt(truth.atoms[port]), 2.0 * float(spread.min()))
+    return np.arange(-reach, truth.atoms[port] + reach + width, width)
 
 
 def _angles(truth: EllipseAtoms, common: CommonPhase | None) -> tuple[Array, Array]:

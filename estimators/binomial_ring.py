@@ -145,9 +145,13 @@ class AtomsLikelihood:
     def cell_probabilities(
         self, phase: float, nuisances: Array, edges: tuple[Array, Array]
     ) -> tuple[Array, Array]:
-        """Probabilities of rectangles of atom numbers, and their (7, …) derivatives."""
-        slopes = []
-        for index in range(7):
+        """Probabilities of rectangles of atom numbers, and their (7, …) derivatives.
+
+        Derivatives by parameters that are known are left at zero.
+        """
+        here = self._cells(phase, nuisances, edges)
+        slopes = np.zeros((7, *here.shape))
+        for index in self._moving:
             full = np.append(phase, nuisances)
             size = max(1e-5, 1e-4 * abs(float(full[index])))
             lower = size if index < 5 or full[index] > size else 0.0
@@ -155,8 +159,8 @@ class AtomsLikelihood:
             up[index] += size
             down[index] -= lower
             above, below = (self._cells(float(f[0]), f[1:], edges) for f in (up, down))
-            slopes.append((above - below) / (size + lower))
-        return self._cells(phase, nuisances, edges), np.stack(slopes)
+            slopes[index] = (above - below) / (size + lower)
+        return here, slopes
 
     def edges(self, phase: float, nuisances: Array, shots: int) -> tuple[Array, Array]:
         """Edges of cells for a check of the fit: equal widths over the fringe, ends open."""
@@ -190,9 +194,9 @@ class AtomsLikelihood:
         return _inside(p1), _inside(p2)
 
     def _cells(self, phase: float, nuisances: Array, edges: tuple[Array, Array]) -> Array:
-        roots, shares = np.polynomial.hermite_e.hermegauss(_JITTER_NODES)
-        if nuisances[5] <= LEAST_JITTER:
-            roots, shares = np.zeros(1), np.ones(1)
+        roots, shares = np.zeros(1), np.ones(1)
+        if nuisances[5] > LEAST_JITTER:
+            roots, shares = np.polynomial.hermite_e.hermegauss(_JITTER_NODES)
         total = np.zeros((edges[0].size - 1, edges[1].size - 1))
         parameters = nuisances.astype(np.complex128)
         for root, share in zip(roots, shares / shares.sum(), strict=True):

@@ -7,16 +7,18 @@ parts that changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..instruments.errors import CavityLabError
 from ..instruments.timeline import Tone, Window
+from .sequence_checks import SLACK, covered, overlaps, too_long, too_short, when
 
 __all__ = [
     "CompiledSequence",
+    "PulseSequence",
     "PumpSequence",
     "Sequence",
     "SequenceError",
@@ -28,14 +30,6 @@ PREPARATION = "preparation"
 PULSE = "pulse"
 LIGHT = (PREPARATION, PULSE)
 PUMP = "pump"
-
-MINIMUM_WINDOW = 100e-9
-"""Shortest window, in s: an acousto-optic modulator needs about this long to rise."""
-
-RECOVERY = 1e-3
-"""Rest at the end of each period, in s: the timing box must finish and the tables be re-armed."""
-
-_SLACK = 1e-12  # rounding of sums of times in s
 
 
 class SequenceError(CavityLabError, ValueError):
@@ -120,8 +114,8 @@ class Sequence:
         return [
             *self._window_problems(),
             *self._order_problems(),
-            *_overlaps("tones of the drive", self.drive),
-            *_overlaps("tones of the coupling", self.coupling),
+            *overlaps("tones of the drive", self.drive),
+            *overlaps("tones of the coupling", self.coupling),
             *self._light_problems(),
             *self._period_problems(),
         ]
@@ -141,45 +135,45 @@ class Sequence:
                 yield f"window {name!r} is missing"
         if not set(names) - set(LIGHT):
             yield "there is no counting gate"
-        yield from _too_short(self.windows)
-        yield from _overlaps("windows", self.windows)
+        yield from too_short(self.windows)
+        yield from overlaps("windows", self.windows)
 
     def _order_problems(self) -> Iterator[str]:
         starts = {window.name: window.start for window in self.windows}
         if set(LIGHT) <= set(starts) and starts[PULSE] < starts[PREPARATION]:
             yield (
-                f"the pulse at {_time(starts[PULSE])} comes before the preparation at "
-                f"{_time(starts[PREPARATION])}"
+                f"the pulse at {when(starts[PULSE])} comes before the preparation at "
+                f"{when(starts[PREPARATION])}"
             )
         for gate in self.gates:
             if PULSE in starts and gate.start < starts[PULSE]:
                 yield (
-                    f"counting gate {gate.name!r} at {_time(gate.start)} comes before the pulse "
-                    f"at {_time(starts[PULSE])}"
+                    f"counting gate {gate.name!r} at {when(gate.start)} comes before the pulse "
+                    f"at {when(starts[PULSE])}"
                 )
 
     def _light_problems(self) -> Iterator[str]:
         for window in self.windows:
-            if window.name in LIGHT and not _covered(window, self.drive):
+            if window.name in LIGHT and not covered(window, self.drive):
                 yield (
                     f"no single tone of the drive lasts through window {window.name!r} "
-                    f"({_time(window.start)} to {_time(window.stop)})"
+                    f"({when(window.start)} to {when(window.stop)})"
                 )
-            if window.name == PREPARATION and not _covered(window, self.coupling):
+            if window.name == PREPARATION and not covered(window, self.coupling):
                 yield (
                     "no single tone of the coupling lasts through the preparation "
-                    f"({_time(window.start)} to {_time(window.stop)})"
+                    f"({when(window.start)} to {when(window.stop)})"
                 )
             if window.name == PULSE:
                 for tone in self.coupling:
                     if tone.start < window.stop and window.start < tone.stop:
                         yield (
-                            f"the coupling's tone at {_time(tone.start)} reaches into the pulse at "
-                            f"{_time(window.start)}: the cavity must be decoupled by then"
+                            f"the coupling's tone at {when(tone.start)} reaches into the pulse at "
+                            f"{when(window.start)}: the cavity must be decoupled by then"
                         )
 
     def _period_problems(self) -> Iterator[str]:
-        yield from _too_long([*self.drive, *self.coupling, *self.windows], self.period)
+        yield from too_long([*self.drive, *self.coupling, *self.windows], self.period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +208,10 @@ class PumpSequence:
     def problems(self) -> list[str]:
         """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
         return [
-            *_too_short(self.windows),
+            *too_short(self.windows),
             *self._light_problems(),
-            *_overlaps("tones of the pump", self.pump),
-            *_too_long([*self.pump, *self.windows], self.period),
+            *overlaps("tones of the pump", self.pump),
+            *too_long([*self.pump, *self.windows], self.period),
         ]
 
     def check(self) -> None:
@@ -237,17 +231,75 @@ class PumpSequence:
             )
         for gate in self.gates:
             if not any(
-                one.start <= gate.start + _SLACK and gate.stop <= one.stop + _SLACK for one in light
+                one.start <= gate.start + SLACK and gate.stop <= one.stop + SLACK for one in light
             ):
                 yield (
-                    f"the pump is not on throughout the gate {gate.name!r} ({_time(gate.start)} to "
-                    f"{_time(gate.stop)})"
+                    f"the pump is not on throughout the gate {gate.name!r} ({when(gate.start)} to "
+                    f"{when(gate.stop)})"
                 )
-            if not _covered(gate, self.pump):
+            if not covered(gate, self.pump):
                 yield (
                     f"no single tone of the pump lasts through the gate {gate.name!r} "
-                    f"({_time(gate.start)} to {_time(gate.stop)})"
+                    f"({when(gate.start)} to {when(gate.stop)})"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class PulseSequence:
+    """One shot of atoms that nothing prepares: at most one pulse of the drive, then counting.
+
+    The coupling's table stays dark, so that no tone of an earlier sequence reaches the atoms.
+
+    Args:
+        drive: Tones of the common drive (amplitude: Rabi frequency); none for dark counts.
+        windows: The window ``"pulse"`` if there is a tone, and the counting gates.
+        period: Time from one T0 to the next, in s.
+    """
+
+    drive: tuple[Tone, ...]
+    windows: tuple[Window, ...]
+    period: float
+
+    @property
+    def tones(self) -> Mapping[str, tuple[Tone, ...]]:
+        """Tones of each modulator, by the name of its role."""
+        return MappingProxyType({"drive": self.drive, "coupling": ()})
+
+    @property
+    def gates(self) -> tuple[Window, ...]:
+        """The counting gates, in order of time."""
+        gates = (window for window in self.windows if window.name != PULSE)
+        return tuple(sorted(gates, key=lambda gate: gate.start))
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
+        return [
+            *too_short(self.windows),
+            *overlaps("windows", self.windows),
+            *overlaps("tones of the drive", self.drive),
+            *self._pulse_problems(),
+            *too_long([*self.drive, *self.windows], self.period),
+        ]
+
+    def check(self) -> None:
+        """Raise SequenceError with all problems at once when there are any."""
+        problems = self.problems()
+        if problems:
+            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
+
+    def _pulse_problems(self) -> Iterator[str]:
+        pulses = [window for window in self.windows if window.name == PULSE]
+        if len(pulses) > 1:
+            yield f"there must be at most one window {PULSE!r}, but there are {len(pulses)}"
+        for pulse in pulses:
+            if not covered(pulse, self.drive):
+                yield f"no single tone of the drive lasts through the pulse at {when(pulse.start)}"
+            for gate in self.gates:
+                if gate.start < pulse.stop:
+                    yield (
+                        f"counting gate {gate.name!r} at {when(gate.start)} comes before the end "
+                        f"of the pulse at {when(pulse.stop)}"
+                    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,49 +351,3 @@ def compile_sequence(
         "detector": roles["detector"].compile(sequence.gates, shots),
     }
     return CompiledSequence(MappingProxyType(programs), shots, shots * sequence.period)
-
-
-def _too_short(windows: Iterable[Window]) -> Iterator[str]:
-    for window in windows:
-        if window.duration < MINIMUM_WINDOW - _SLACK:
-            yield (
-                f"window {window.name!r} at {_time(window.start)} lasts "
-                f"{_time(window.duration)}, less than the minimum {_time(MINIMUM_WINDOW)}"
-            )
-
-
-def _too_long(parts: Iterable[Tone | Window], period: float) -> Iterator[str]:
-    last = max((part.stop for part in parts), default=0.0)
-    if last + RECOVERY > period + _SLACK:
-        yield (
-            f"the last event ends at {_time(last)}; with {_time(RECOVERY)} to recover it does "
-            f"not fit into the shot period of {_time(period)}"
-        )
-
-
-def _covered(window: Window, tones: tuple[Tone, ...]) -> bool:
-    return any(
-        tone.start <= window.start + _SLACK and window.stop <= tone.stop + _SLACK for tone in tones
-    )
-
-
-def _overlaps(what: str, parts: Iterable[Tone | Window]) -> Iterator[str]:
-    ordered = sorted(parts, key=lambda part: part.start)
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
-        if later.start < earlier.stop - _SLACK:
-            yield (
-                f"{what} overlap: {_name(earlier)} until {_time(earlier.stop)} and "
-                f"{_name(later)} from {_time(later.start)}"
-            )
-
-
-def _name(part: Tone | Window) -> str:
-    return repr(part.name) if isinstance(part, Window) else f"{part.amplitude_hz:g} Hz"
-
-
-def _time(seconds: float) -> str:
-    """A time with a unit that keeps it readable: '12.05 ms', '5 us'."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if abs(seconds) >= scale:
-            return f"{seconds / scale:.6g} {unit}"
-    return f"{seconds / 1e-9:.6g} ns"

@@ -9,8 +9,9 @@ the modulator's RF switch is open and RF is on the wire. Then
 * pulse: the drive alone. Its detuning of +-Delta/2 adds to the phase and to the pulse area;
 * readout: each counting gate sees the ensembles that are lit meanwhile.
 
-Without any coupling and with one pulse the atoms are independent (`two_ensemble_pulse`). Where
-neither story holds, an `ApparatusFault` says what the wires did instead.
+Without any coupling the atoms are independent, and one pulse (`two_ensemble_pulse`) or two
+(`two_ensemble_fringe`) are answered for. Where none of these stories holds, an `ApparatusFault`
+says what the wires did instead.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .beams import TWO_PI, diffracted, edges_of, good_light, tone_at
 from .beams import in_time as _at
 from .lines import TIME_GRID, ApparatusFault, RFTone, Timeline, either, value_at
 from .truth import TwoEnsembleTruth
+from .two_ensemble_fringe import FringeShot
 from .two_ensemble_pulse import PulsedShot
 
 LEAST_RELAXATION = 10.0
@@ -36,6 +38,9 @@ From all-down the infidelity falls below 1e-3 after 5 to 8 for S Delta/Omega >= 
 
 HARMLESS = 1e-6
 """Seconds: coupling light after the preparation that is too short for the atoms to emit."""
+
+LARGEST_FIRST_TURN = math.pi
+"""Radians: a longer first pulse without coupling is a preparation that failed, not a pulse."""
 
 FELT_LINES = (
     "drive.rf",
@@ -137,8 +142,12 @@ def read_shot(
     pieces = [piece for piece in pieces if piece.start < last]
     if not any(piece.rabi for piece in pieces):
         return None
-    if not any(piece.decay for piece in pieces) and len(_runs([p for p in pieces if p.rabi])) == 1:
-        return _pulsed(pieces, gates, timeline)
+    driven = _runs([piece for piece in pieces if piece.rabi])
+    if not any(piece.decay for piece in pieces):
+        if len(driven) == 1:
+            return _pulsed(pieces, gates, timeline)
+        if len(driven) == 2 and _turn(driven[0]) <= LARGEST_FIRST_TURN:
+            return _fringe(driven, pieces, gates, timeline, truth)
     preparation, state = _preparation(pieces, truth)
     later = [piece for piece in pieces if piece.start >= preparation.stop]
     _check_decoupled(later)
@@ -177,6 +186,43 @@ def _pulsed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> P
             raise ApparatusFault(_early_gate(gate, pulse, pulse))
     _check_probes(timeline, pulse, pulse.stop)
     return PulsedShot(pulse.rabi, pulse.detuning, pulse.duration)
+
+
+def _turn(run: Sequence[Piece]) -> float:
+    return sum(abs(piece.rabi) * piece.duration for piece in run)
+
+
+def _fringe(
+    driven: Sequence[list[Piece]],
+    pieces: Sequence[Piece],
+    gates: Sequence[Gate],
+    timeline: Timeline,
+    truth: TwoEnsembleTruth,
+) -> FringeShot:
+    """Two pulses on atoms that nothing prepared, and the phase between them."""
+    first, second = (_pulse(run) for run in driven)
+    if first is None or second is None:
+        raise ApparatusFault("no drive reached the atoms: check drive.rf and drive.switch")
+    for gate in gates:
+        if gate.start < second.stop:
+            raise ApparatusFault(_early_gate(gate, first, second))
+    _check_probes(timeline, first, second.stop)
+    begin, end = (
+        detuned_pulse(one.rabi, 0.5 * one.detuning, one.duration) for one in (first, second)
+    )
+    dark = sum(
+        0.5 * piece.detuning * piece.duration
+        for piece in pieces
+        if first.stop <= piece.start < second.start
+    )
+    return FringeShot(
+        rabi=second.rabi,
+        detuning=second.detuning,
+        duration=second.duration,
+        first_area=begin.area,
+        area=end.area,
+        phase=truth.signal + begin.phase_after + dark + end.phase_before,
+    )
 
 
 def _cut(

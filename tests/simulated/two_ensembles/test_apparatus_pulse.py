@@ -53,10 +53,10 @@ def test_any_portion_gives_the_same_atoms(bench: Any) -> None:
     assert cavity.reveal()["shots"] == 50
 
 
-def test_two_pulses_without_coupling_have_no_answer(bench: Any) -> None:
-    """The phase between two pulses is not known to the wires: refused as never prepared."""
+def test_three_pulses_without_coupling_have_no_answer(bench: Any) -> None:
+    """One pulse and two are answered for; more are refused as never prepared."""
     wires = only_pulse(bench).instead(
-        drive_switch=bench.windows((100e-6, 105e-6), (200e-6, 205e-6))
+        drive_switch=bench.windows((100e-6, 105e-6), (200e-6, 205e-6), (300e-6, 305e-6))
     )
     with pytest.raises(ApparatusFault, match="never on together"):
         bench.take(wires)

@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any
 from ..instruments.errors import CavityLabError
 
 if TYPE_CHECKING:
+    from .calibrate_detector import CalibrateDetector
+    from .calibrate_detuning import CalibrateDetuning
+    from .calibrate_rabi import CalibrateRabi
     from .protocol import ExperimentProtocol
     from .pumping_scan import PumpingScan
     from .ramsey_ellipse import RamseyEllipse
 
 __all__ = [
     "PROTOCOLS",
+    "CalibrateDetector",
+    "CalibrateDetuning",
+    "CalibrateRabi",
     "PumpingScan",
     "RamseyEllipse",
     "UnknownProtocolError",
@@ -27,12 +33,21 @@ __all__ = [
 ]
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
-    {"pumping_scan": "PumpingScan", "ramsey_ellipse": "RamseyEllipse"}
+    {
+        "calibrate_detector": "CalibrateDetector",
+        "calibrate_detuning": "CalibrateDetuning",
+        "calibrate_rabi": "CalibrateRabi",
+        "pumping_scan": "PumpingScan",
+        "ramsey_ellipse": "RamseyEllipse",
+    }
 )
 """Class of each protocol by the protocol's name, which is also the name of its module."""
 
 _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "calibrate_detector": ("two_ensemble", "two_ensemble.lab.yaml"),
+        "calibrate_detuning": ("two_ensemble", "two_ensemble.lab.yaml"),
+        "calibrate_rabi": ("two_ensemble", "two_ensemble.lab.yaml"),
         "pumping_scan": ("pumped_cavity", "pumped_cavity.lab.yaml"),
         "ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml"),
     }

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ..estimators.calibrations_counting import CountingBeliefs
-from ..estimators.calibrations_populations import GainCalibration, LevelCurve
+from ..estimators.calibrations_flops import LevelCurve
+from ..estimators.calibrations_populations import GainCalibration
 from .calibration import CalibrationSettings, PulseCalibration, PulsePoint, dark
 from .protocol import Calibrations, SetPoint
 

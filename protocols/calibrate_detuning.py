@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..estimators.calibrations_counting import CountingBeliefs
+from ..estimators.calibrations_flops import DetuningCurve
 from ..estimators.calibrations_populations import (
     DetuningBeliefs,
-    DetuningCurve,
     SpectroscopyCalibration,
 )
 from ..instruments.errors import CalibrationError

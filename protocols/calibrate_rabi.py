@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..estimators.calibrations_counting import CountingBeliefs
-from ..estimators.calibrations_populations import DriveBeliefs, DriveCalibration, DriveCurve
+from ..estimators.calibrations_flops import DriveCurve
+from ..estimators.calibrations_populations import DriveBeliefs, DriveCalibration
 from .calibration import (
     CalibrationSettings,
     PulseCalibration,

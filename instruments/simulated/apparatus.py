@@ -12,6 +12,7 @@ from .pumped_cavity import PumpedCavity
 from .pumped_truth import PumpedDriftsEntry, PumpedTruthEntry, draw_pumped_truth
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry, draw_truth
 from .two_ensemble_cavity import TwoEnsembleCavity
+from .two_ensemble_relaxing import RelaxingPair
 
 if TYPE_CHECKING:
     from .laboratory_file import LaboratoryFile
@@ -34,25 +35,33 @@ class ApparatusKind:
     build: Callable[[Any, int, Any], Apparatus]
 
 
+_TWO_ENSEMBLE_LINES = (
+    "drive.rf",
+    "drive.switch",
+    "coupling.rf",
+    "coupling.switch",
+    "gradient.current",
+    "light",
+    "probe.1",
+    "probe.2",
+    "counter.gate",
+)
+
 KINDS: Mapping[str, ApparatusKind] = MappingProxyType(
     {
         "two_ensemble_cavity": ApparatusKind(
-            lines=(
-                "drive.rf",
-                "drive.switch",
-                "coupling.rf",
-                "coupling.switch",
-                "gradient.current",
-                "light",
-                "probe.1",
-                "probe.2",
-                "counter.gate",
-            ),
+            lines=_TWO_ENSEMBLE_LINES,
             truth=TwoEnsembleTruthEntry,
             drifts=DriftsEntry,
             build=lambda truth, seed, drifts: TwoEnsembleCavity(
                 draw_truth(truth, seed), seed, drifts
             ),
+        ),
+        "relaxing_pair": ApparatusKind(
+            lines=_TWO_ENSEMBLE_LINES,
+            truth=TwoEnsembleTruthEntry,
+            drifts=DriftsEntry,
+            build=lambda truth, seed, drifts: RelaxingPair(draw_truth(truth, seed), seed, drifts),
         ),
         "pumped_cavity": ApparatusKind(
             lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),

@@ -137,7 +137,7 @@ def read_shot(
         ApparatusFault: If the shot is none that this physics can answer for.
     """
     gates = read_gates(timeline)
-    pieces = _cut(timeline, truth, drive_scale, current_scale)
+    pieces = cut_pieces(timeline, truth, drive_scale, current_scale)
     last = gates[-1].stop if gates else math.inf
     pieces = [piece for piece in pieces if piece.start < last]
     if not any(piece.rabi for piece in pieces):
@@ -225,7 +225,7 @@ def _fringe(
     )
 
 
-def _cut(
+def cut_pieces(
     timeline: Timeline, truth: TwoEnsembleTruth, drive_scale: float, current_scale: float
 ) -> list[Piece]:
     """All that the atoms feel, in pieces; equal neighbours are one piece."""

@@ -1,0 +1,269 @@
+"""Two small ensembles in a cavity, at any time: the whole density matrix behind the wires.
+
+Where `two_ensemble_cavity` waits for the dark state, this apparatus follows the density matrix of
+both ensembles through everything that the wires do, from all atoms down: the master equation of
+Chu Eq. 2 while the cavity is coupled, rotations while it is not. Phases of the RF tones turn the
+axis of the drive, so that an analysis pulse knows its phase to the preparation. Exact, hence for
+small ensembles only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .draws import poisson_from, shot_uniforms
+from .lines import ApparatusFault, Timeline, either
+from .relaxing_state import Step, evolve
+from .truth import DriftsEntry, TwoEnsembleTruth
+from .two_ensemble_cavity import TwoEnsembleCavity
+from .two_ensemble_shot import Gate, Piece, cut_pieces, read_gates
+
+MOST_ATOMS = 12
+"""Largest ensemble: 169 states, a second or two for each length of the preparation."""
+
+APPROXIMATIONS = (
+    "every shot starts with all atoms down and equal, constant atom numbers",
+    "the density matrix of both ensembles is followed exactly, rates being constant between edges",
+    "the drive's tones keep their phases to each other: no noise of the common phase",
+    "light and RF switch at once, without the rise time of a modulator or the time constant of "
+    "a coil",
+    "no single-atom decay, loss or heating; probe light does not change the counted atoms",
+    "photon counts are Poissonian without dead time",
+)
+
+_CACHED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxingShot:
+    """What happened to the atoms of one shot until they were counted.
+
+    Attributes:
+        steps: Everything from the first light to the last.
+        preparation: The longest of them with drive and coupling; None without any.
+    """
+
+    steps: tuple[Step, ...]
+    preparation: Step | None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Sums over the shots counted so far."""
+
+    shots: int = 0
+    prepared: int = 0
+    dark: int = 0
+    decay: float = 0.0
+    rabi: float = 0.0
+    detuning: float = 0.0
+    gates: int = 0
+    open: float = 0.0
+    lit: float = 0.0
+    lit_gates: int = 0
+    next_shot: int = 0
+
+
+class RelaxingPair(TwoEnsembleCavity):
+    """The `Apparatus` (`lines.py`) of two small ensembles, at any time of their preparation.
+
+    Args:
+        truth: The hidden truth.
+        seed: Keys the samples and the drifts.
+        drifts: What drifts with the clock; None: nothing.
+    """
+
+    def __init__(
+        self, truth: TwoEnsembleTruth, seed: int, drifts: DriftsEntry | None = None
+    ) -> None:
+        super().__init__(truth, seed, drifts)
+        self._ladders: OrderedDict[tuple[Step, ...], NDArray[np.float64]] = OrderedDict()
+        self._seen = _Seen()
+
+    def counts(
+        self, timeline: Timeline, shots: range, times: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Photon counts, shape (len(shots), gates); see `lines.Apparatus`.
+
+        Raises:
+            ApparatusFault: If the wires did something that this physics cannot answer for.
+            ValueError: If `shots` are not consecutive or `times` do not match them.
+        """
+        if shots.step != 1 or len(times) != len(shots):
+            raise ValueError(
+                f"shots must be consecutive with one time each, but are {shots!r} with "
+                f"{len(times)} times"
+            )
+        gates = read_gates(timeline)
+        atoms = np.zeros((len(shots), 2), dtype=np.int64)
+        for part, scales in self._steady_parts(times):
+            shot = read_relaxing_shot(timeline, self.truth, *scales)
+            atoms[part] = self._drawn(shot, shots[part])
+            self._remember(shot, gates, shots[part])
+        counts = np.empty((len(shots), len(gates)), dtype=np.int64)
+        for column, gate in enumerate(gates):
+            uniforms = shot_uniforms(self._seed, f"photons.{column}", shots)
+            counts[:, column] = poisson_from(uniforms, self._mean_counts(gate, atoms))
+        return counts
+
+    def reveal(self) -> dict[str, Any]:
+        """The hidden truth, averaged over the shots counted so far; empty before the first.
+
+        `collective_decay`, `rabi_frequency` and `detuning_difference` are those of the
+        preparation, ordinary frequencies in Hz; `gain` and `background` are those of one gate.
+        """
+        seen = self._seen
+        if not seen.shots:
+            return {}
+        told: dict[str, Any] = {}
+        if seen.prepared:
+            for name, total in (
+                ("collective_decay", seen.decay),
+                ("rabi_frequency", seen.rabi),
+                ("detuning_difference", abs(seen.detuning)),
+            ):
+                told[name] = total / seen.prepared / (2.0 * math.pi)
+        return told | {
+            "gain": self.truth.rate_per_atom * seen.lit / max(1, seen.lit_gates),
+            "background": self.truth.background_rate * seen.open / max(1, seen.gates),
+            "atoms": self.truth.atoms,
+            "shots": seen.shots,
+            "approximations": list(self._approximations()),
+        }
+
+    def _approximations(self) -> Iterator[str]:
+        yield from APPROXIMATIONS
+        if self._drifts is not None:
+            yield f"laser power and coil current are constant within {self._step:g} s"
+        if self._seen.dark:
+            yield (
+                f"in {self._seen.dark} shots no drive light reached the atoms (laser off or "
+                "unlocked, RF off, or switch closed): all atoms stayed down"
+            )
+
+    def _drawn(self, shot: RelaxingShot, shots: range) -> NDArray[np.int64]:
+        """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
+        if not shot.steps:
+            return np.zeros((len(shots), 2), dtype=np.int64)
+        ladder = self._cumulative(shot.steps)
+        draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
+        cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
+        return np.stack(np.divmod(cells, self.truth.atoms + 1), axis=1).astype(np.int64)
+
+    def _cumulative(self, steps: tuple[Step, ...]) -> NDArray[np.float64]:
+        """Cumulative P[n1, n2], solved once for each course of a shot."""
+        if steps in self._ladders:
+            self._ladders.move_to_end(steps)
+            return self._ladders[steps]
+        state = evolve(self.truth.spin, steps)
+        ladder: NDArray[np.float64] = np.cumsum(np.maximum(np.diag(state).real, 0.0))
+        self._ladders[steps] = ladder
+        if len(self._ladders) > _CACHED:
+            self._ladders.popitem(last=False)
+        return ladder
+
+    def _remember(self, shot: RelaxingShot, gates: tuple[Gate, ...], shots: range) -> None:
+        """Add shots to the averages, each once however often it is asked for."""
+        seen = self._seen
+        new = max(0, shots.stop - max(shots.start, seen.next_shot))
+        seen.next_shot = max(seen.next_shot, shots.stop)
+        seen.shots += new
+        seen.dark += 0 if shot.steps else new
+        if shot.preparation is not None:
+            seen.prepared += new
+            seen.decay += new * shot.preparation.decay
+            seen.rabi += new * shot.preparation.rabi
+            seen.detuning += new * shot.preparation.detuning
+        for gate in gates:
+            seen.gates += new
+            seen.open += new * (gate.stop - gate.start)
+            if gate.ensemble is not None:
+                seen.lit_gates += new
+                seen.lit += new * max(gate.lit)
+
+
+def read_relaxing_shot(
+    timeline: Timeline,
+    truth: TwoEnsembleTruth,
+    drive_scale: float = 1.0,
+    current_scale: float = 1.0,
+) -> RelaxingShot:
+    """Everything that acts on the atoms before they are counted; no steps if nothing does.
+
+    Args:
+        timeline: What the wires did.
+        truth: Of the laboratory.
+        drive_scale, current_scale: Factors on the Rabi frequency and the coil current.
+
+    Raises:
+        ApparatusFault: If light acts on the atoms while they are counted, they are probed before,
+            or there are too many of them.
+    """
+    if truth.atoms > MOST_ATOMS:
+        raise ApparatusFault(
+            f"the laboratory has {truth.atoms} atoms in each ensemble, and the whole density "
+            f"matrix is followed for at most {MOST_ATOMS}: lower atoms_per_ensemble in the "
+            "laboratory file, or take the kind two_ensemble_cavity and wait for the dark state"
+        )
+    gates = read_gates(timeline)
+    last = gates[-1].stop if gates else math.inf
+    pieces = [
+        piece
+        for piece in cut_pieces(timeline, truth, drive_scale, current_scale)
+        if piece.start < last
+    ]
+    acting = [piece for piece in pieces if piece.rabi or piece.decay]
+    if not any(piece.rabi for piece in acting):
+        return RelaxingShot((), None)
+    begin, end = acting[0].start, acting[-1].stop
+    _check_counting(gates, acting, begin, end)
+    _check_probes(timeline, begin, end)
+    inside = [piece for piece in pieces if begin <= piece.start < end]
+    steps = [_step(piece) for piece in inside]
+    coupled = [index for index, piece in enumerate(inside) if piece.decay]
+    driven = [index for index, piece in enumerate(inside) if piece.rabi]
+    mark = coupled[-1] if coupled else driven[0]
+    steps.insert(mark + 1, Step(0.0, 0.0, 0.0, 0.0, 0.0, written=truth.signal))
+    prepared = [step for step in steps if step.rabi and step.decay]
+    return RelaxingShot(
+        tuple(step for step in steps if step.duration or step.written),
+        max(prepared, key=lambda step: step.duration) if prepared else None,
+    )
+
+
+def _step(piece: Piece) -> Step:
+    phase = 0.0 if piece.drive_tone is None else math.radians(piece.drive_tone.phase_deg)
+    return Step(piece.rabi, phase, piece.decay, piece.detuning, piece.duration)
+
+
+def _check_counting(gates: tuple[Gate, ...], acting: list[Piece], begin: float, end: float) -> None:
+    """The atoms must stand still from the opening of the first gate on."""
+    if not gates or gates[0].start >= end:
+        return
+    late = next(piece for piece in acting if piece.stop > gates[0].start)
+    lights = [name for name, on in (("drive", late.rabi), ("coupling", late.decay)) if on]
+    raise ApparatusFault(
+        f"the counter's gate opens at {gates[0].start * 1e3:.6g} ms while light of "
+        f"{' and '.join(lights)} still acts on the atoms (light from {begin * 1e3:.6g} to "
+        f"{end * 1e3:.6g} ms): counting there would measure them before they are ready: move the "
+        "gate on counter.gate, or check which windows are wired to it and to the RF switches"
+    )
+
+
+def _check_probes(timeline: Timeline, begin: float, end: float) -> None:
+    for ensemble in (1, 2):
+        for one in either([timeline.get(f"probe.{ensemble}", ())]):
+            if one.start < end and one.stop > begin:
+                raise ApparatusFault(
+                    f"probe light is on ensemble {ensemble} from {one.start * 1e3:.6g} to "
+                    f"{one.stop * 1e3:.6g} ms, before the last light of drive and coupling is "
+                    f"over at {end * 1e3:.6g} ms: it destroys the state: check the window on "
+                    f"probe.{ensemble}"
+                )

@@ -14,9 +14,20 @@ from typing import Any, Protocol
 
 from ..instruments.errors import CavityLabError
 from ..instruments.timeline import Tone, Window
-from .sequence_checks import SLACK, covered, overlaps, too_long, too_short, when
+from .sequence_checks import (
+    MINIMUM_WINDOW,
+    RECOVERY,
+    SLACK,
+    covered,
+    overlaps,
+    too_long,
+    too_short,
+    when,
+)
 
 __all__ = [
+    "MINIMUM_WINDOW",
+    "RECOVERY",
     "CompiledSequence",
     "PulseSequence",
     "PumpSequence",

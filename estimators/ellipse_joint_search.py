@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ _FIRST_STEPS = 8
 _FOLLOW = 20.0  # log-likelihood behind the best after the first steps
 _COARSE = 24
 _FOLD_ZONE = 0.1
+_LARGEST_CONTRAST = 1.2  # of a start that is believed
 
 
 def search_joint(posterior: JointPosterior, settings: Sequence[Beliefs]) -> list[Optimum]:
@@ -128,7 +130,15 @@ def _geometric(posterior: JointPosterior, index: int, beliefs: Beliefs) -> Ellip
         return geometric_start(beliefs, data)
     stride = max(1, len(data) // _GEOMETRIC_SHOTS)
     shares = data[::stride] / np.array(beliefs.atoms)
-    return fit_geometric(shares[:, 0], shares[:, 1])
+    fit = fit_geometric(shares[:, 0], shares[:, 1])
+    if max(fit.contrasts) <= _LARGEST_CONTRAST:
+        return fit
+    # Near a fold the points lie on a line, and a huge ellipse passes as close to them.
+    contrasts = np.minimum(np.sqrt(8.0 * shares.var(axis=0)), 1.0)
+    first, second = shares.mean(axis=0)
+    return replace(
+        fit, contrasts=(float(contrasts[0]), float(contrasts[1])), offsets=(first, second)
+    )
 
 
 def _from_fit(beliefs: EllipseAtoms, fit: EllipseFit, directions: Array, centre: Array) -> Array:

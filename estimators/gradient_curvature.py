@@ -23,6 +23,7 @@ _SEARCH_SHOTS = 60  # that the first search uses
 _SEARCH_NODES = 36
 _CHECK_SHOTS = 2000
 _APART, _RIVAL = 5.0, 6.0
+_FIRST_STEPS, _BEHIND = 10, 30.0
 
 
 class GradientCurvature:
@@ -66,7 +67,7 @@ class GradientCurvature:
                 f"Records must hold at least {FEWEST_SHOTS} good shots, but hold {shots}."
             )
         likelihood = FourEnsembleLikelihood(self.beliefs, np.concatenate(self._blocks))
-        found = [maximise(likelihood, start) for start in _starts(likelihood)]
+        found = _maxima(likelihood)
         best = max(found, key=lambda optimum: optimum.point.value)
         flags = [] if best.converged else ["the fit did not converge"]
         drop = 0.5 * float(chi2.ppf(level, 1))
@@ -158,21 +159,31 @@ def gradient_curvature_bounds(
     return bound
 
 
+def _maxima(likelihood: FourEnsembleLikelihood) -> list[Optimum]:
+    """Maxima from the best starts; those left far behind after a few steps are dropped."""
+    first = [maximise(likelihood, s, iterations=_FIRST_STEPS) for s in _starts(likelihood)]
+    best = max(optimum.point.value for optimum in first)
+    return [
+        optimum if optimum.converged else maximise(likelihood, optimum.point.x)
+        for optimum in first
+        if optimum.point.value > best - _BEHIND
+    ]
+
+
 def _starts(likelihood: FourEnsembleLikelihood) -> list[Array]:
     """The best separate points of a grid in g and k, on some of the shots."""
     beliefs = likelihood.beliefs
     few = FourEnsembleLikelihood(beliefs, likelihood.counts[:_SEARCH_SHOTS])
     few.theta = 2.0 * math.pi * np.arange(_SEARCH_NODES) / _SEARCH_NODES
     axis = np.linspace(-1.0, 1.0, 2 * math.ceil(beliefs.reach / _GRID_STEP) + 1) * beliefs.reach
-    rest = np.zeros(2 * ENSEMBLES)
+    rest, features = np.zeros(2 * ENSEMBLES), few.features(few.counts)
     rows = []
     for g in axis:
         for k in axis:
             x = np.concatenate([[g, k], rest])
             mean, variance = few.moments(x)[:2]
             wide = variance + (0.5 * _GRID_STEP * beliefs.gain * beliefs.atoms * 0.5) ** 2
-            off = few.counts[:, None, :] - mean
-            exponent = -0.5 * np.sum(off * off / wide, axis=2) - 0.5 * np.log(wide).sum(axis=1)
+            exponent = features @ few.exponents(mean, wide).T
             top = exponent.max(axis=1)
             value = float(np.sum(top + np.log(np.exp(exponent - top[:, None]).sum(axis=1))))
             rows.append((value, g, k))

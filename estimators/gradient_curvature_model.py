@@ -98,24 +98,55 @@ class FourEnsembleLikelihood:
     def shots(self, x: Array) -> tuple[Array, Array]:
         """Log-densities (shots,) and scores (shots, 10)."""
         mean, variance, slopes, by_mean = self.moments(x)
-        flat, logs, scores = slopes.reshape(len(slopes), -1), [], []
+        table = self.exponents(mean, variance)
+        flat = self._score_table(mean, variance, slopes, by_mean)
+        features, logs, scores = self.features(self.counts), [], []
         step = max(1, _CHUNK // self.theta.size)
-        for start in range(0, len(self.counts), step):
-            y = self.counts[start : start + step, None, :]
-            off = (y - mean) / variance
-            exponent = -0.5 * np.sum(off * (y - mean), axis=2)
-            exponent -= 0.5 * np.log(variance).sum(axis=1)
+        for start in range(0, len(features), step):
+            block = features[start : start + step]
+            exponent = block @ table.T
             top = exponent.max(axis=1, keepdims=True)
             weight = np.exp(exponent - top)
             total = weight.sum(axis=1)
-            weight /= total[:, None]
-            # d log p / d mean_j at every node; the variance follows the mean.
-            pull = off + 0.5 * by_mean * (off * off - 1.0 / variance)
-            pull *= weight[:, :, None]
-            scores.append(pull.reshape(len(pull), -1) @ flat.T)
+            pull = ((weight / total[:, None]) @ flat).reshape(len(block), -1, block.shape[1])
+            scores.append(np.einsum("spf,sf->sp", pull, block))
             logs.append(np.log(total) + top[:, 0])
         constant = math.log(self.theta.size) + 2.0 * math.log(2.0 * math.pi)
         return np.concatenate(logs) - constant, np.concatenate(scores)
+
+    def features(self, counts: Array) -> Array:
+        """(shots, 9): one, the counts from the middle of their range, and their squares."""
+        y = counts - self._middle
+        return np.column_stack([np.ones(len(y)), y, y * y])
+
+    def exponents(self, mean: Array, variance: Array) -> Array:
+        """(K, 9) coefficients of the features in the log-density at every node."""
+        m = mean - self._middle
+        constant = -0.5 * np.sum(m * m / variance + np.log(variance), axis=1)
+        return np.column_stack([constant, m / variance, -0.5 / variance])
+
+    def _score_table(self, mean: Array, variance: Array, slopes: Array, by_mean: Array) -> Array:
+        """(K, 10 x 9) coefficients of the features in the slope of the log-density.
+
+        d log p / d mean_j = o/v + (o^2/v^2 - 1/v) v'/2 with o = y - m: the variance follows.
+        """
+        m, inverse = mean - self._middle, 1.0 / variance
+        curved = 0.5 * by_mean * inverse
+        constant = -m * inverse + curved * (m * m * inverse - 1.0)
+        linear = inverse - 2.0 * curved * m * inverse
+        parts = [
+            np.einsum("pkj,kj->pk", slopes, constant)[:, :, None],
+            slopes * linear,
+            slopes * (curved * inverse),
+        ]
+        table = np.concatenate(parts, axis=2)
+        flat: Array = np.ascontiguousarray(table.transpose(1, 0, 2)).reshape(len(mean), -1)
+        return flat
+
+    @property
+    def _middle(self) -> float:
+        """Counts of half of the atoms; differences from it lose no digits."""
+        return 0.5 * self.beliefs.gain * self.beliefs.atoms + self.beliefs.background
 
     def moments(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """(K, 4) means and variances, (10, K, 4) slopes of the means, d variance/d mean."""

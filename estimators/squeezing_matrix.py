@@ -3,9 +3,12 @@ r"""The squeezing matrix of many ensembles and its smallest eigenvalue, without 
     Xi2_kl = sqrt(N_k N_l) (Cov[x_k, x_l] - detection)/(R_k R_l)
 
 The smallest eigenvalue of a sample covariance is far too low. The value given here is 5-fold
-cross-fitted: directions are found on four fifths of the shots, variances taken on the fifth. The
-interval is that of a direction found on every other shot and measured on the rest (or fixed
-beforehand). The p-value of "no squeezing" comes from the simulated null.
+cross-fitted: directions are found on four fifths of the shots, variances taken on the fifth. No
+direction has less variance than the eigenvector: the upper end of the interval is that of a
+direction found on every other shot and measured on the rest (or fixed beforehand). No direction
+has a smaller sample variance than the sample's own: its lower limit, from all shots, is the lower
+end. Both ends are safe, the interval covers at least what it says. The p-value of "no squeezing"
+comes from the simulated null.
 """
 
 from __future__ import annotations
@@ -134,7 +137,7 @@ class SqueezingMatrix:
         value = cross_fit(values, noise)
         direction, along = self._along(values, noise, level)
         floor = 1.0 / float(sum(self.beliefs.atom_numbers))
-        low = max(min(along.low, value), floor)
+        low = max(min(_lower_limit(values, noise, level), along.low, value), floor)
         high = min(max(along.high, value), LARGEST)
         shown = min(max(value, low), high)
         flags = ["detection noise hides the signal along the direction"] * (along.low <= 0.0)
@@ -164,8 +167,9 @@ class SqueezingMatrix:
                 "flags": tuple(flags),
             },
             assumptions=(
-                f"value: {FOLDS}-fold cross-fit; interval: direction "
-                + ("fixed beforehand" if fixed else "from every other shot, measured on the rest"),
+                f"value: {FOLDS}-fold cross-fit; upper end and `along_direction`: direction "
+                + ("fixed beforehand" if fixed else "from every other shot, measured on the rest")
+                + "; lower end: the sample's own direction, on the safe side",
                 "spin lengths and atom numbers known; shots independent",
             ),
             identifiable=(floor, LARGEST),
@@ -179,6 +183,18 @@ class SqueezingMatrix:
         seen = sample_variance(rest @ direction, level)
         own = float(noise @ direction**2)
         return direction, difference(seen, Measured(own, 0.0, own, own))
+
+
+def _lower_limit(values: Array, noise: Array, level: float) -> float:
+    """Limit below the smallest eigenvalue, from the direction of least sample variance.
+
+    That variance is at most the sample variance along the true direction, whose own lower limit
+    covers.
+    """
+    direction = _smallest(values, np.zeros(noise.size))
+    own = float(np.max(noise))  # no direction has more detection noise
+    seen = sample_variance(values @ direction, level)
+    return difference(seen, Measured(own, 0.0, own, own)).low
 
 
 def cross_fit(values: Array, noise: Array) -> float:

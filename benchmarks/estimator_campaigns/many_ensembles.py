@@ -167,7 +167,7 @@ def smallest(least: float, shots: int) -> Campaign:
         draw,
         _fit(lambda: SqueezingMatrix(EIGHT)),
         lambda _: math.nan if null else bound,
-        coverage_limit=0.94 if null else None,
+        coverage_limit=0.94,
         peers={"smallest sample eigenvalue": plug_in},
         quantity="smallest_eigenvalue",
         time_limit=0.2,

@@ -42,7 +42,7 @@ COMBINED = CombinedPhaseBeliefs(
 )
 SPREAD = np.array([[9.0, -6.0, 0.0], [-6.0, 9.0, 0.0], [0.0, 0.0, 16.0]])
 FOUR = FourEnsembleBeliefs(200.0, gain=20.0, background=50.0)
-PAIR = TwoParameterBeliefs(6.0, 0.5 * math.log(1.7 * 6.0), 1.1)
+PAIR = TwoParameterBeliefs(4.0, 0.5 * math.log(1.7 * 4.0), 1.1)
 
 
 def phase_counts(rng: np.random.Generator, shots: int) -> np.ndarray:
@@ -133,8 +133,8 @@ def test_the_p_value_of_no_squeezing_comes_from_the_null() -> None:
 
 
 def test_gradient_and_curvature_are_found_with_their_signs() -> None:
-    """Both unbiased, near their bound, covered, p-values not absurd; 40 runs of 200 shots."""
-    rng, runs = np.random.default_rng(5), 40
+    """Both unbiased, near their bound, covered, p-values not absurd; 30 runs of 200 shots."""
+    rng, runs = np.random.default_rng(5), 30
     truth = {"gradient": 0.11, "curvature": -0.2}
     found = [
         fitted(GradientCurvature(FOUR, rng), {"counts": field_counts(rng, 0.11, -0.2, 200)})
@@ -201,7 +201,7 @@ def test_string_order_of_a_chain_and_inverted_readout_errors() -> None:
 
 def test_two_angles_beat_the_linear_estimate() -> None:
     """Exact likelihood: unbiased, near its bound; both methods cover."""
-    rng, runs, truth = np.random.default_rng(9), 40, (0.02, 0.015)
+    rng, runs, truth = np.random.default_rng(9), 30, (0.02, 0.015)
     readout = SequentialReadout(PAIR.spin, PAIR.squeezing, PAIR.strength)
     bound = np.sqrt(np.diag(two_parameters_bounds(PAIR, *truth, 200)))
     errors: dict[str, list[list[float]]] = {"exact": [], "linear": []}

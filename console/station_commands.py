@@ -161,12 +161,35 @@ def verify(
 
 
 @app.command("calibrations")
-def calibrations(station: StationName, json: Json = False) -> None:
-    """List the calibrations of a station file with their versions; opens no instrument.
+def calibrations(
+    station: StationName,
+    update: Annotated[
+        Path | None, typer.Option(help="Run of a calibration whose answer is to be written.")
+    ] = None,
+    largest_change: Annotated[
+        float, typer.Option(help="Relative change of a scale that the gate lets pass.", min=0.0)
+    ] = 0.1,
+    from_rehearsal: Annotated[
+        bool, typer.Option("--from-rehearsal", help="Write the numbers of a rehearsal too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """List the calibrations of a station file, or update one by a run; opens no instrument.
 
-    Example: `cavitylab station calibrations lab.yaml`
+    An update is written only if the gate accepts it: fit, warnings, largest change, the same
+    version of the file as in the run. The old version is kept in the folder `versions`.
+
+    Exit codes: 0 listed, written or accepted, 1 refused with the reasons, 2 no such run.
+
+    Example: `cavitylab station calibrations lab.yaml --update data/RUN`
     """
-    from .station_calibrations import calibrations
+    from .station_calibrations import Update
+    from .station_calibrations import calibrations as list_calibrations
+    from .station_calibrations import update as update_calibrations
 
     with errors_told():
-        raise typer.Exit(calibrations(station, as_json=json))
+        if update is None:
+            raise typer.Exit(list_calibrations(station, as_json=json))
+        order = Update(station, update, largest_change, from_rehearsal, dry_run)
+        raise typer.Exit(update_calibrations(order, as_json=json))

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from .errors import StationFileError
 
-__all__ = ["find_file", "shipped_names"]
+__all__ = ["find_file", "shipped_folder", "shipped_names"]
 
 
-def _folder() -> Path:
+def shipped_folder() -> Path:
+    """The folder of station and laboratory files that travel with the package."""
     return Path(str(resources.files(f"{__name__.split('.')[0]}.station_configs")))
 
 
 def shipped_names(ending: str) -> list[str]:
     """Names of the shipped files with `ending` (``".yaml"``: station files, ``".lab.yaml"``)."""
-    names = [path.name for path in _folder().glob(f"*{ending}")]
+    names = [path.name for path in shipped_folder().glob(f"*{ending}")]
     return sorted(
         name.removesuffix(ending) for name in names if "." not in name.removesuffix(ending)
     )
@@ -35,7 +36,7 @@ def find_file(name: str | Path, ending: str) -> Path:
     bare = str(name).removesuffix(ending)
     shipped = shipped_names(ending)
     if bare in shipped:
-        return _folder() / f"{bare}{ending}"
+        return shipped_folder() / f"{bare}{ending}"
     near = difflib.get_close_matches(bare, shipped, n=1)
     hint = f" (did you mean `{near[0]}`?)" if near else ""
     raise StationFileError(

@@ -5,15 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ..estimators import Estimate, GateDecision, GateRules, Limits, Quantity, gate
 from ..instruments.calibration import Calibration
+from ..instruments.calibration_versions import write_version
 from ..instruments.errors import CalibrationError
 
 _KEEP_BELOW = 3.0
 """Standard deviations of P_sat that the domain's end stays below it."""
+
+
+class CalibrationRefused(CalibrationError):
+    """The gate did not accept a calibration; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,19 @@ class Proposal:
     new: Calibration | None
     decision: GateDecision
     p_value: float | None
+
+    def write(self, path: str | Path, note: str = "") -> Path:
+        """Put the new calibration into the file in use; returns where the old one is kept.
+
+        Raises:
+            CalibrationRefused: The gate did not accept it, with its reasons.
+            CalibrationError: The file may not or cannot be written.
+        """
+        if not self.decision or self.new is None:
+            raise CalibrationRefused(
+                f"the calibration of {self.role} is not written: {'; '.join(self.decision.reasons)}"
+            )
+        return write_version(path, self.new, note)
 
 
 def propose(

@@ -7,10 +7,18 @@ from typing import Any
 
 from qcodes.instrument import VisaInstrument
 
-from .roles import Aom, Detector, GradientCoil, Laser, Shutter, Timing
+from .roles import Aom, CavityTrace, Detector, GradientCoil, Laser, Shutter, Timing
 from .roles.base import Role
 
-ROLES: tuple[type[Role], ...] = (Aom, Detector, GradientCoil, Laser, Shutter, Timing)
+ROLES: tuple[type[Role], ...] = (
+    Aom,
+    CavityTrace,
+    Detector,
+    GradientCoil,
+    Laser,
+    Shutter,
+    Timing,
+)
 DRIVERS: tuple[str, ...] = (
     "delta_sm15k.DeltaSM15K",
     "keysight_53220a.Keysight53220A",

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+COPPER = 3.93e-3
+"""Relative change of copper's resistance per K, at 20 degC (annealed copper, IEC 60028)."""
+COLD = 20.0
+"""degC at which `COPPER` and a coil's cold resistance are stated."""
+
 Kind = Literal["aom_amplitude", "aom_power", "linear", "counts"]
 Values = tuple[float, ...]
 
@@ -31,6 +36,11 @@ class Law:
     inverse: Callable[[Values, float], float]
     gradient: Callable[[Values, float], Values]
     problem: Callable[[Values, float, float], str | None]
+
+
+def copper_temperature(resistance: float, cold_resistance: float) -> float:
+    """Mean temperature in degC of a copper winding, from its resistance now and at 20 degC."""
+    return COLD + (resistance / cold_resistance - 1.0) / COPPER
 
 
 def _angle(p: Values, x: float) -> float:

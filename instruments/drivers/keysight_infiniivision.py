@@ -247,6 +247,29 @@ class KeysightInfiniiVision(ScpiInstrument):
                 )
             self.clock.wait(POLL_INTERVAL)
 
+    def glance(self, channel: int, points: int = 1000, patience: float = 5.0) -> Trace:
+        """A trace of now, triggered by nothing: a level, never a shot. Earlier traces are lost.
+
+        Args:
+            channel: 1 to 4.
+            points: At most so many samples.
+            patience: Seconds that the oscilloscope may take.
+
+        Raises:
+            InstrumentError: If it does not acquire by itself in time.
+        """
+        with self.lock:
+            sweep, mode = self.trigger_sweep(), self.acquisition_mode()
+            try:
+                self.acquisition_mode("RTIM")
+                self.trigger_sweep("AUTO")
+                self.write("SING")
+                self.wait(patience)
+                return self.read(channel, points)
+            finally:
+                self.trigger_sweep(sweep)
+                self.acquisition_mode(mode)
+
     def stop(self) -> None:
         """End the waiting; what was acquired stays."""
         self.write("STOP")

@@ -2,6 +2,7 @@
 
 from .aom import Aom, AomProgram
 from .base import Health, ReadingsMismatch, Role, SafeResult
+from .cavity_trace import CavityTrace, TraceProgram
 from .detector import Detector, DetectorProgram
 from .external_trigger import ExternalTrigger, TriggerTimeout
 from .gradient_coil import GradientCoil
@@ -12,6 +13,7 @@ from .timing import Timing, TimingProgram
 __all__ = [
     "Aom",
     "AomProgram",
+    "CavityTrace",
     "Detector",
     "DetectorProgram",
     "ExternalTrigger",
@@ -24,5 +26,6 @@ __all__ = [
     "Shutter",
     "Timing",
     "TimingProgram",
+    "TraceProgram",
     "TriggerTimeout",
 ]

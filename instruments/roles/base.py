@@ -39,10 +39,17 @@ class SafeResult:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a role is fit for a shot, in words."""
+    """Whether a role is fit for a shot, in words.
+
+    Attributes:
+        ok: It is.
+        text: How it is.
+        hazard: Waiting would make it worse: the station must be made safe.
+    """
 
     ok: bool
     text: str
+    hazard: bool = False
 
 
 class ReadingsMismatch(InstrumentError):

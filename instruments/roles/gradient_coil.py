@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
 
@@ -12,9 +13,13 @@ from qcodes.validators import Numbers
 from ..calibration import Calibration
 from ..drivers.kepco_bop import KepcoBOP
 from ..errors import InstrumentError, LimitError
+from ..laws import COLD, copper_temperature
 from .base import Health, Limits, Role, RoleSettings, intersection
 
 __all__ = ["GradientCoil", "GradientCoilSettings"]
+
+TELLING = 0.05
+"""Part of `max_current` below which current and voltage are too small to tell a temperature."""
 
 
 class GradientCoilSettings(RoleSettings):
@@ -28,6 +33,10 @@ class GradientCoilSettings(RoleSettings):
             holds as well.
         settle_time: Seconds to wait at the end of a ramp.
         tolerance: Largest difference between current set and measured, in A.
+        cold_resistance: Ohm of copper coil and leads at 20 degC, as the supply's own
+            voltage and current readings give it; tells the coil's temperature.
+        hottest: Temperature in degC above which the coil is no longer fit; needs
+            `cold_resistance`.
     """
 
     calibration: str
@@ -36,20 +45,23 @@ class GradientCoilSettings(RoleSettings):
     ramp_rate: Annotated[float, Field(gt=0)] = 4.0
     settle_time: Annotated[float, Field(ge=0)] = 0.2
     tolerance: Annotated[float, Field(gt=0)] = 0.05
+    cold_resistance: Annotated[float, Field(gt=0)] | None = None
+    hottest: Annotated[float, Field(gt=COLD, le=250)] | None = None
 
     def problems(self, calibration: Calibration | None) -> MappingProxyType[str, str]:
-        """A current limit that the calibration's domain does not reach leaves nothing to set."""
-        if calibration is None:
-            return MappingProxyType({})
-        low, high = calibration.domain
-        if low > self.max_current or high < -self.max_current:
-            return MappingProxyType(
-                {
-                    "max_current": f"of {self.max_current:g} A excludes the calibration's domain "
-                    f"[{low:g}, {high:g}] A: nothing could be set"
-                }
+        """A current limit outside the calibration's domain, a temperature that nobody can tell."""
+        found = {}
+        if self.hottest is not None and self.cold_resistance is None:
+            found["hottest"] = (
+                "needs `cold_resistance`: the temperature is told by the coil's resistance"
             )
-        return MappingProxyType({})
+        low, high = (0.0, 0.0) if calibration is None else calibration.domain
+        if low > self.max_current or high < -self.max_current:
+            found["max_current"] = (
+                f"of {self.max_current:g} A excludes the calibration's domain "
+                f"[{low:g}, {high:g}] A: nothing could be set"
+            )
+        return MappingProxyType(found)
 
     def bounds(self, calibration: Calibration | None) -> MappingProxyType[str, Limits]:
         """Detuning differences in Hz that calibration and `max_current` allow."""
@@ -63,7 +75,8 @@ class GradientCoil(Role):
     """Detuning difference of two ensembles from a coil current.
 
     Station file: `source` (the supply), `calibration`, `max_current` [A],
-    `compliance` [V], and optionally `ramp_rate`, `settle_time`, `tolerance`.
+    `compliance` [V], and optionally `ramp_rate`, `settle_time`, `tolerance`,
+    `cold_resistance` [Ohm] and `hottest` [degC].
     """
 
     settings_model: ClassVar[type[RoleSettings]] = GradientCoilSettings
@@ -86,6 +99,16 @@ class GradientCoil(Role):
             snapshot_get=False,
         )
         """Difference of the ensembles' detunings in Hz; setting ramps the coil and settles"""
+        if self.settings.cold_resistance is not None:
+            self.temperature: Parameter = self.add_parameter(
+                "temperature",
+                label="coil temperature",
+                unit="degC",
+                get_cmd=self._temperature,
+                set_cmd=False,
+                snapshot_get=False,
+            )
+            """Mean temperature of the winding, from its resistance; nan at small currents"""
 
     @property
     def limits(self) -> Limits:
@@ -129,6 +152,14 @@ class GradientCoil(Role):
                 "safe: only after that it is switched on again."
             )
 
+    def _temperature(self, measured: float | None = None) -> float:
+        """Of a current at rest: while it changes, the coil's inductance adds to the voltage."""
+        current = float(self._supply.measured_current.get()) if measured is None else measured
+        if abs(current) < TELLING * self.settings.max_current:
+            return math.nan
+        voltage = float(self._supply.measured_voltage.get())
+        return copper_temperature(voltage / current, self.settings.cold_resistance)
+
     @property
     def ramp_rate(self) -> float:
         """Largest slew of the current in A/s: the smaller of station file and supply."""
@@ -164,7 +195,15 @@ class GradientCoil(Role):
         measured = float(self._supply.measured_current.get())
         wanted = float(self._supply.current.get())
         good = abs(measured - wanted) <= self.settings.tolerance
-        return Health(good, f"{measured:.4g} A flow of {wanted:.4g} A set")
+        text = f"{measured:.4g} A flow of {wanted:.4g} A set"
+        if self.settings.cold_resistance is None:
+            return Health(good, text)
+        temperature = self._temperature(measured)
+        hottest = math.inf if self.settings.hottest is None else self.settings.hottest
+        if temperature > hottest:
+            text += f"; the coil is at {temperature:.0f} degC, above {hottest:g} degC"
+            return Health(False, f"{text}: let it cool, look at its cooling", hazard=True)
+        return Health(good, text + ("" if math.isnan(temperature) else f", {temperature:.0f} degC"))
 
 
 def _between(calibration: Calibration, currents: Limits) -> Limits:

@@ -30,11 +30,13 @@ class Trip:
         guard: Name of the guard.
         text: What is wrong, in one sentence.
         status: What becomes of the spoiled shots.
+        hazard: Waiting would make it worse: the run ends in the safe state at once.
     """
 
     guard: str
     text: str
     status: Status
+    hazard: bool = False
 
 
 @runtime_checkable
@@ -68,7 +70,12 @@ class HealthGuard:
     def look(self, station: Any) -> list[Trip]:
         """One trip for each unhealthy role."""
         return [
-            Trip(f"health of {role}", f"{role}: {health.text}", _status_of(station.roles.get(role)))
+            Trip(
+                f"health of {role}",
+                f"{role}: {health.text}",
+                _status_of(station.roles.get(role)),
+                health.hazard,
+            )
             for role, health in station.health().items()
             if not health.ok
         ]

@@ -261,6 +261,11 @@ class ShotTaker:
         reported: set[str] = set()
         while trips := self._guards.look(self._station):
             trouble, names = in_words(trips), {trip.guard for trip in trips}
+            if any(trip.hazard for trip in trips):
+                raise GuardError(
+                    f"made safe at once, for waiting would make it worse: {trouble}; mend it and "
+                    "resume the run: what was taken before is kept"
+                )
             self._control.hold()
             if names != reported:
                 self._control.report("guard", f"waiting: {trouble}", guards=sorted(names))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ...laws import COPPER
+
 
 @dataclass(slots=True)
 class Coil:
@@ -86,3 +88,37 @@ class Coil:
 
     def _lowest(self) -> float:
         return -self.limit if self.lowest is None else self.lowest
+
+
+@dataclass(slots=True)
+class CoilHeat:
+    """How warm the winding is: heated by the current, cooled in proportion to its warmth.
+
+    The current is taken as constant since the last call; its effect on the current itself
+    (a supply in current mode does not care) is left out.
+
+    Attributes:
+        resistance: Ohm at 20 degC, the temperature of the room.
+        rise: K for each W in the end.
+        time_constant: Seconds.
+        warmth: K above the room.
+        since: When it was that, on the clock.
+    """
+
+    resistance: float
+    rise: float
+    time_constant: float
+    warmth: float = 0.0
+    since: float = 0.0
+
+    def advance(self, time: float, current: float) -> None:
+        """Bring it to `time`, after `current` amperes since the last call."""
+        resistance = self.resistance + self.added_resistance
+        end = self.rise * resistance * current**2
+        left = math.exp(-max(time - self.since, 0.0) / self.time_constant)
+        self.warmth, self.since = end + (self.warmth - end) * left, time
+
+    @property
+    def added_resistance(self) -> float:
+        """Ohm more than in the cold."""
+        return self.resistance * COPPER * self.warmth

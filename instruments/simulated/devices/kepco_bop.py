@@ -2,7 +2,8 @@
 
 Simulated: voltage and current mode with compliance, software limits and
 protection, finite lists of currents, the error queue, and the coil itself (`coil.py`).
-The settings `resistance` and `inductance` are the coil's.
+The settings `resistance` and `inductance` are the cold coil's; it warms by `heat_rise` K/W
+within `heat_time` seconds, which its voltage shows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 from ..lines import Stretch
 from ..links import Answer, Link
 from ..shots import Shot
-from .coil import Coil
+from .coil import Coil, CoilHeat
 from .scpi import ScpiDevice
 from .scpi_language import Call, ScpiError, Setting, command, number
 
@@ -44,6 +45,8 @@ class KepcoBOP(ScpiDevice):
         "inductance": 4e-3,
         "loop_time": 1e-3,
         "noise": 2e-4,
+        "heat_rise": 0.0,
+        "heat_time": 60.0,
     }
     plain: ClassVar[tuple[Setting, ...]] = (
         Setting("OUTPut:MODE", "ACT", ("ACTive", "RESistive", "BATTery")),
@@ -63,6 +66,7 @@ class KepcoBOP(ScpiDevice):
         self.rated = {"CURR": s["rated_current"], "VOLT": s["rated_voltage"]}
         if not hasattr(self, "coil"):
             self.coil = Coil(s["resistance"], s["inductance"], s["loop_time"])
+            self.heat = CoilHeat(s["resistance"], s["heat_rise"], s["heat_time"])
         self.mode = "VOLT"
         self.level = {"CURR": 0.0, "VOLT": 0.0}
         self.limits = {"CURR": [-self.rated["CURR"], self.rated["CURR"]],
@@ -90,6 +94,7 @@ class KepcoBOP(ScpiDevice):
 
     def _apply(self, time: float | None = None) -> None:
         time = self.now() if time is None else time
+        self.heat.advance(time, self.coil.at(time))
         if not self.output:
             self.coil.want(time, 0.0, "off", 0.0)
         elif self.mode == "CURR":
@@ -229,8 +234,10 @@ class KepcoBOP(ScpiDevice):
     @command("MEASure[:SCALar]:VOLTage[:DC]?")
     def _measure_voltage(self, call: Call) -> str:
         noise = self.rng.normal(0.0, self.settings["noise"] * self.rated["VOLT"])
-        self._play()
-        return _scientific(self.coil.voltage(self.now()) + noise)
+        current = self.current()
+        self.heat.advance(self.now(), current)
+        volts = self.coil.voltage(self.now()) + current * self.heat.added_resistance
+        return _scientific(volts + noise)
 
     @command("STATus:QUEStionable:CONDition?")
     def _questionable(self, call: Call) -> str:

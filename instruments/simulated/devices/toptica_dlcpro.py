@@ -1,6 +1,8 @@
 """TOPTICA DLC pro laser controller with one diode laser on its frequency lock.
 
-The terminal `laser1` is the light: emission, lock, power. Light needs the diode
+The terminal `laser1` is the light: emission, lock, power. The terminal `transmission` is the
+photodiode behind the cavity that the laser is locked to: as many volts as the setting of that
+name says while the lock holds, else dark. Light needs the diode
 current above threshold, the emission button, a closed interlock; a lock that
 has lost the laser stays lost until it is switched off and on again.
 """
@@ -31,7 +33,7 @@ class Refused(Exception):
 class TopticaDLCpro(SimulatedDevice):
     """The controller."""
 
-    outputs = ("laser1",)
+    outputs = ("laser1", "transmission")
     latency = (2e-3, 1e-3)
     port = 1998
     defaults: ClassVar[Mapping[str, Any]] = {
@@ -42,6 +44,7 @@ class TopticaDLCpro(SimulatedDevice):
         "current": 150.0,
         "current_clip": 220.0,
         "slope": 0.35e-3,
+        "transmission": 1.0,
         "emission": True,
         "locked": True,
         "interlock_open": False,
@@ -108,6 +111,9 @@ class TopticaDLCpro(SimulatedDevice):
     def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
         """The light during a shot."""
         locked = self.lock_state() == "Locked"
+        if terminal == "transmission":
+            volts = self.settings["transmission"] if locked and self.power() > 0 else 0.0
+            return (Stretch(0.0, shot.period, float(volts)),)
         state = LightState(self.power() > 0, locked, self.power())
         return (Stretch(0.0, shot.period, state),)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
+from types import FrameType
+
+LOOK_EVERY = 0.1
+"""Seconds between looks at whether a signal came."""
 
 
 def serve(laboratory: str, seed: int | None, native: bool, drifts: bool) -> None:
@@ -15,11 +19,17 @@ def serve(laboratory: str, seed: int | None, native: bool, drifts: bool) -> None
 
     file = find_file(laboratory, ".lab.yaml")
     options = Options(seed=seed, virtual=False, drifts=drifts)
-    over = threading.Event()
+    over: list[int] = []  # a plain list: an Event's lock could be held where the signal comes
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        over.append(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, end)
     with LaboratoryServer(open_laboratory(str(file), options, RealClock()), native) as server:
-        for end in server.endpoints:
-            print(f"{end.name}  {end.host}:{end.port}  {end.visa_address}", flush=True)
+        for point in server.endpoints:
+            print(f"{point.name}  {point.host}:{point.port}  {point.visa_address}", flush=True)
         print("ready; Ctrl-C ends it", flush=True)
-        over.wait()
+        while not over:
+            time.sleep(LOOK_EVERY)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +21,15 @@ if TYPE_CHECKING:
     from ..instruments.roles import Detector, Timing
     from ..instruments.station import Station
     from ..instruments.timeline import Window
+    from ..protocols.engine.interrupts import Interrupts
 
 GAP = 1e-4
 """Seconds between two gates: a counter tells them apart, and the light switches."""
 PERIOD_REST = 1.1e-3
 """Seconds from the last gate to the next shot."""
 BAR = 30
+LOOK_EVERY = 0.05
+"""Seconds between looks at whether a signal came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,41 +81,34 @@ class Point:
 def monitor(order: MonitorOrder, *, as_json: bool) -> ExitCode:
     """Take points until enough, Ctrl-C or SIGTERM; then everything is made safe."""
     from ..instruments.station import Station
+    from ..protocols.engine.interrupts import Interrupts
 
-    with _stop_requested() as stop:
+    stop = Interrupts(can_pause=False)
+    with stop.installed():
         with operated(Station.open(order.station, rehearse=order.rehearse)) as station:
             bench = Bench(station, order)
             show = _shown(as_json)
             with show:
                 number = 0
-                while not stop.is_set() and (order.points == 0 or number < order.points):
+                while not stop.request and (order.points == 0 or number < order.points):
                     number += 1
                     show(bench.take(number))
                     if number != order.points:
-                        stop.wait(order.interval)
+                        _rest(stop, order.interval)
         results = station.make_safe()
     unsafe = say_unsafe(results)
     if unsafe is not ExitCode.DONE:
         return unsafe
     if not as_json:
         print("everything is safe", flush=True)
-    return ExitCode.STOPPED if stop.is_set() else ExitCode.DONE
+    return ExitCode.STOPPED if stop.request else ExitCode.DONE
 
 
-@contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM and SIGHUP leave a request here: no exchange on the wire is cut in two."""
-    from ..protocols.engine.interrupts import Interrupts, Request
-
-    stop = threading.Event()
-
-    class Stop(Interrupts):
-        def ask(self, request: Request) -> None:
-            super().ask(request)
-            stop.set()
-
-    with Stop(can_pause=False).installed():
-        yield stop
+def _rest(interrupts: Interrupts, seconds: float) -> None:
+    """Wait between two points, or until a signal came."""
+    end = time.monotonic() + seconds
+    while not interrupts.request and (left := end - time.monotonic()) > 0.0:
+        time.sleep(min(left, LOOK_EVERY))
 
 
 class Bench:

@@ -314,10 +314,13 @@ def test_monitor_stops_safely(number: signal.Signals) -> None:
     words = [sys.executable, "-m", "cavitylab", "station", "monitor", "two_ensemble", *ON_TWO]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("point 1: ")
-        process.send_signal(number)
-        rest = process.stdout.read()
-        assert process.wait(timeout=60) == 3
+        try:
+            assert process.stdout.readline().startswith("point 1: ")
+            process.send_signal(number)
+            rest, _ = process.communicate(timeout=100)
+        finally:
+            process.kill()
+    assert process.returncode == 3
     assert rest.endswith("everything is safe\n")
 
 

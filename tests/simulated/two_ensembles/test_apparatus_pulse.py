@@ -11,7 +11,7 @@ from scipy.stats import binom, norm
 
 from cavitylab.instruments.simulated.lines import ApparatusFault
 
-QUIET = {"shots": 4000, "rate_per_atom": 1e9, "background_rate": 0.0}
+QUIET = {"shots": 1000, "rate_per_atom": 4e6, "background_rate": 0.0}
 """Counts that tell every atom."""
 
 
@@ -30,15 +30,15 @@ def test_populations_follow_rabis_formula(bench: Any, current: float, time: floa
     """Mean and variance of both ensembles, on and far off resonance (false alarm 1e-4 in all)."""
     fraction = 20 / 60 if current == 0.0 else 1.5 / 60
     counts, truth = bench.take(only_pulse(bench, current, fraction, time), **QUIET)
-    atoms = np.round(counts / 5e6)
+    atoms = np.round(counts / 2e4)
     rabi, detuning = math.tau * 60e3 * fraction, math.tau * 0.5 * 250.0 * current
     rate = math.hypot(rabi, detuning)
     p = (rabi / rate * math.sin(0.5 * rate * time)) ** 2
     law, limit = binom(100, p), norm.isf(1e-4 / 12)
     for column in atoms.T:
-        assert abs(column.mean() - law.mean()) < limit * law.std() / math.sqrt(4000)
-        assert column.var() == pytest.approx(law.var(), rel=limit * math.sqrt(2.2 / 4000))
-    assert abs(np.corrcoef(atoms.T)[0, 1]) < limit / math.sqrt(4000)
+        assert abs(column.mean() - law.mean()) < limit * law.std() / math.sqrt(1000)
+        assert column.var() == pytest.approx(law.var(), rel=limit * math.sqrt(2.2 / 1000))
+    assert abs(np.corrcoef(atoms.T)[0, 1]) < limit / math.sqrt(1000)
     assert truth["drive_full_rabi"] == 60e3 and truth["gradient_slope"] == 250.0
     assert "phase" not in truth
 

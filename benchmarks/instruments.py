@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,14 @@ def sim_library(folder: Path) -> str | None:
     """A stock pyvisa-sim library that gives the same answers; None if it is not installed."""
     if importlib.util.find_spec("pyvisa_sim") is None:
         return None
-    answers = {**QUESTIONS, "*ESR?": "0", "SYST:ERR?": '+0,"No error"'}
+    catalog = ",".join(f'"long_name_{k:02d}"' for k in range(40))
+    catalog = '"INT:\\\\BUILTIN\\\\EXP_RISE.ARB",' + catalog
+    answers = {
+        **QUESTIONS,
+        "SOUR2:DATA:VOL:CAT?": catalog,
+        "*ESR?": "0",
+        "SYST:ERR?": '+0,"No error"',
+    }
     dialogues = "".join(f"      - {{q: '{q}', r: '{r}'}}\n" for q, r in answers.items())
     path = folder / "sim.yaml"
     path.write_text(
@@ -266,18 +274,40 @@ def blocks(folder: Path, seconds: float) -> list[Row]:
                 remark=remark)
         )  # fmt: skip
         Instrument.close_all()
+    rows.extend(carried(folder, library, seconds))
+    return rows
+
+
+def carried(folder: Path, library: str, seconds: float) -> list[Row]:
+    """The same block written by pyvisa alone, and a long answer read, here and in pyvisa-sim."""
     sim = sim_library(folder)
-    if sim:
-        resource: Any = pyvisa.ResourceManager(sim).open_resource(GENERATOR)
-        data = b"DATA:ARB shape,#6400000" + b"x" * 400_000 + b"\n"
-        begun = time.process_time()
-        resource.write_raw(data)
-        theirs = 1e-6 * len(data) / (time.process_time() - begun)
-        rows.append(
-            Row("pyvisa-sim, 0.4 MB without a line feed", theirs, "MB/s",
-                remark="it cannot understand a block, only carry it")
-        )  # fmt: skip
-        rows.append(Row("blocks, ours over pyvisa-sim", ours / theirs, "", least=1.0))
+    data = np.full(100_000, 0.5, dtype=">f4").tobytes()  # without a byte that ends a message
+    message = b"SOUR1:DATA:VOL:CLE;:SOUR1:DATA:ARB shape,#6400000" + data + b"\n"
+    libraries = {"ours": library, **({"pyvisa-sim": sim} if sim else {})}
+    tasks: dict[str, Callable[[], Any]] = {}
+    for name, one in libraries.items():
+        manager: Any = pyvisa.ResourceManager(one)
+        resource = manager.open_resource(
+            GENERATOR, read_termination="\n", write_termination="\n", chunk_size=1 << 20
+        )
+        tasks[f"written {name}"] = lambda r=resource: r.write_raw(message)
+        if name == "ours":
+            for k in range(40):
+                resource.write(f"SOUR2:DATA:ARB long_name_{k:02d},{','.join(['0.5'] * 8)}")
+        tasks[f"read {name}"] = lambda r=resource: r.query("SOUR2:DATA:VOL:CAT?")
+    size = {"written": len(message), "read": len(tasks["read ours"]())}
+    rates = alternate(tasks, seconds, time.process_time)
+    rows = []
+    for what, text in (("written", "0.4 MB block"), ("read", f"answer of {size['read']} bytes")):
+        for name in libraries:
+            figure = 1e-6 * size[what] * rates[f"{what} {name}"]
+            remark = (
+                "taken for text, not obeyed" if (what, name) == ("written", "pyvisa-sim") else ""
+            )
+            rows.append(Row(f"pyvisa, {text} {what}, {name}", figure, "MB/s", remark=remark))
+        if sim:
+            ratio = rates[f"{what} ours"] / rates[f"{what} pyvisa-sim"]
+            rows.append(Row(f"{text} {what}, ours over pyvisa-sim", ratio, "", least=1.0))
     return rows
 
 
@@ -293,33 +323,42 @@ def shots(seconds: float) -> list[Row]:
         lab.roles["gradient"].parameters["detuning_difference"].set(1000.0)
         sequences = [RamseyEllipse(dark_time=30e-6 + k * 1e-6).sequence() for k in range(4)]
 
-        def measure(what: str, count: int, used: int, least: float | None) -> Row:
-            programs = [compile_sequence(one, lab.roles, count) for one in sequences[:used]]
-            state = {"taken": 0}
+        clock = lab.clock
+
+        def measure(what: str, count: int, used: list[Any], least: float | None) -> Row:
+            programs = [compile_sequence(one, lab.roles, count) for one in used]
+            taken = itertools.cycle(programs)
 
             def take() -> None:
-                program = programs[state["taken"] % used]
-                take_block(program, lab.roles, lab.clock, lambda: None, lambda shots: None)
-                state["taken"] += 1
+                take_block(next(taken), lab.roles, clock, lambda: None, lambda shots: None)
 
             for _ in programs:
                 take()
-            first, sent, begun = state["taken"], len(lab.journal.sent()), time.process_time()
-            while (spent := time.process_time() - begun) < seconds:
-                take()
-            blocks_taken = state["taken"] - first
-            messages = (len(lab.journal.sent()) - sent) / blocks_taken
+            sent = len(lab.journal.sent())
+            take()
+            messages = len(lab.journal.sent()) - sent
             lab.journal.clear()
-            return Row(
-                what, count * blocks_taken / spent, "shots/s", least,
-                remark=f"{messages:.0f} messages a block",
-            )  # fmt: skip
+            rate = count * alternate({"": take}, seconds, time.process_time)[""]
+            return Row(what, rate, "shots/s", least, remark=f"{messages} messages a block")
 
-        rows.append(measure("blocks of 10 000 shots", 10_000, 1, 1e4))
-        rows.append(measure("blocks of 1000 shots, delays and RF table new", 1000, 4, 1e4))
-        rows.append(measure("one shot a block, nothing new", 1, 1, None))
-        rows.append(measure("one shot a block, delays and RF table new", 1, 4, 1e3))
+        later = [
+            replace(one, windows=_later(one.windows, k)) for k in range(4) for one in sequences[:1]
+        ]
+        rows.append(measure("blocks of 10 000 shots", 10_000, sequences[:1], 1e4))
+        rows.append(measure("blocks of 1000 shots, delays and RF table new", 1000, sequences, 1e4))
+        rows.append(measure("one shot a block, nothing new", 1, sequences[:1], None))
+        rows.append(measure("one shot a block, delays new", 1, later, 1e3))
+        rows.append(measure("one shot a block, delays and RF table new", 1, sequences, 1e3))
     return rows
+
+
+def _later(windows: Any, k: int) -> tuple[Any, ...]:
+    """The same windows with gates that open `k` microseconds later."""
+    late = k * 1e-6
+    return tuple(
+        replace(one, start=one.start + late) if one.name.startswith("ensemble") else one
+        for one in windows
+    )
 
 
 def loading(folder: Path, rounds: int) -> list[Row]:

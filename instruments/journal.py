@@ -12,9 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Direction = Literal[">", "<", "!"]
 Listener = Callable[["Message"], None]
@@ -23,8 +22,7 @@ LONGEST_TEXT = 200
 """Characters of a message shown in a trace or in an error; the rest is counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One line on the wire.
 
     Attributes:

@@ -23,7 +23,7 @@ from qcodes.instrument import VisaInstrumentKWArgs
 from ..errors import CavityLabError, InstrumentError
 from ..journal import Journal, printable
 from .linked import Identity, LinkedInstrument
-from .wire import Wire, ends_with
+from .wire import Wire
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -102,7 +102,7 @@ class CavityLabInstrument(LinkedInstrument):
         """
 
         def read(wire: Wire) -> T:
-            raw = wire.receive(ends_with(self._reply_end.encode("ascii")))
+            raw = wire.receive(self._whole_line)
             return self._understand(raw, parser, expected)
 
         return cast(T, self._exchange(cmd, read, repeat))

@@ -22,7 +22,7 @@ from qcodes.utils import DelayedKeyboardInterrupt
 from ..clock import clock_of
 from ..errors import InstrumentError, LimitError, LinkError, StaleReply
 from ..journal import Direction, Journal, Message, printable
-from .wire import Wire, WireFailure, in_words, is_stream
+from .wire import Wire, WireFailure, ends_with, in_words, is_stream
 
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource
@@ -88,6 +88,8 @@ class LinkedInstrument(VisaInstrument):
         terminator = kwargs.get("terminator")
         self._terminator = terminator
         self._reply_end = terminator or self.read_end
+        self._end_bytes = self._reply_end.encode("ascii")
+        self._whole_line = ends_with(self._end_bytes)
         kwargs.setdefault("device_clear", not is_stream(address))
         super().__init__(name, address, **kwargs)
         self._lay_wire()
@@ -209,7 +211,7 @@ class LinkedInstrument(VisaInstrument):
 
     def _understand(self, raw: bytes, parser: Callable[[str], T], expected: str) -> T:
         """Decode a complete answer and parse it, or fail as garbage."""
-        body = raw.removesuffix(self._reply_end.encode("ascii"))
+        body = raw.removesuffix(self._end_bytes)
         try:
             text = body.decode(self.encoding)
             self._note(text, "<")

@@ -23,7 +23,7 @@ import re
 import select
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyvisa.constants import StatusCode
 from pyvisa.errors import Error as VisaError
@@ -37,6 +37,9 @@ SOCKET_BYTES = 4096
 """What pyvisa-py takes from its socket at once."""
 LONGEST_LINE_BYTES = 1 << 20
 """An answer without its end mark longer than this is noise, not an answer."""
+
+EXPECTED = (StatusCode.success_device_not_present, StatusCode.success_max_count_read)
+"""What VISA calls a warning and is none here: more bytes are to come."""
 
 Complete = Callable[[bytearray], bool]
 
@@ -78,6 +81,7 @@ class Wire:
     timeout: float | None
     stream: bool
     baud_rate: int | None = None
+    _below: socket.socket | None = field(default=None, init=False)
 
     def configure(self) -> None:
         """Give VISA the terminators and the time-out; needed after every opening."""
@@ -86,6 +90,7 @@ class Wire:
         self.handle.timeout = float("inf") if self.timeout is None else 1000.0 * self.timeout
         if self.baud_rate is not None and isinstance(self.handle, SerialInstrument):
             self.handle.baud_rate = self.baud_rate
+        self._below = self._socket()
 
     def reopen(self) -> None:
         """Open the closed resource again, with terminators and time-out restored.
@@ -107,6 +112,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the resource; a link that is already dead makes no noise."""
+        self._below = None
         try:
             self.handle.close()
         except (VisaError, OSError):
@@ -142,17 +148,15 @@ class Wire:
         buffer = bytearray()
         started = self.clock.now()
         try:
-            while not complete(buffer):
-                if longest is not None:
-                    self._refuse_endless(buffer, longest, self.clock.now() - started)
-                size = self._wait_for_bytes()
-                with self.handle.ignore_warning(
-                    StatusCode.success_device_not_present, StatusCode.success_max_count_read
-                ):
-                    chunk, status = self.handle.visalib.read(self.handle.session, size)
-                buffer.extend(chunk)
-                if not self.stream and status == StatusCode.success:
-                    break  # END: GPIB, USB and VXI-11 say where an answer ends
+            library, session = self.handle.visalib, self.handle.session
+            with library.ignore_warning(session, *EXPECTED):
+                while not complete(buffer):
+                    if buffer and longest is not None:
+                        self._refuse_endless(buffer, longest, self.clock.now() - started)
+                    chunk, status = library.read(session, self._wait_for_bytes())
+                    buffer.extend(chunk)
+                    if not self.stream and status == StatusCode.success:
+                        break  # END: GPIB, USB and VXI-11 say where an answer ends
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error, self.timeout), bytes(buffer)) from error
         except WireFailure as failure:
@@ -168,7 +172,7 @@ class Wire:
 
     def _refuse_dead_or_talking(self) -> None:
         """Before sending: nothing may be waiting on the link, and the peer must be there."""
-        sock = self._socket()
+        sock = self._below
         if sock is None:
             return
         if self._pending():
@@ -181,7 +185,7 @@ class Wire:
 
     def _wait_for_bytes(self) -> int:
         """Wait until bytes are there, without load; how many to read without blocking."""
-        sock = self._socket()
+        sock = self._below
         if sock is None:
             return CHUNK_BYTES
         if pending := self._pending():

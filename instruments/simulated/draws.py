@@ -49,7 +49,8 @@ def poisson_from(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> N
     positive = means > 0.0
     counts = np.zeros(means.shape, dtype=np.int64)
     guess = np.ceil(pdtrik(uniforms[positive], means[positive]))
-    counts[positive] = np.maximum(np.nan_to_num(guess), 0.0).astype(np.int64)
+    guess[~(guess > 0.0)] = 0.0  # also where there is no solution, which is nan
+    counts[positive] = guess.astype(np.int64)
     return counts
 
 

@@ -217,6 +217,14 @@ def timeline_key(timeline: Timeline, lines: Iterable[str] | None = None) -> Time
     )
 
 
+def plain_key(timeline: Timeline) -> TimelineKey:
+    """A hashable form of which equal ones are exactly equal, nothing rounded."""
+    return tuple(
+        (name, tuple([(one.start, one.stop, one.value) for one in stretches]))
+        for name, stretches in timeline.items()
+    )
+
+
 def _stretch_keys(stretches: Iterable[Stretch]) -> Iterator[tuple[Any, ...]]:
     for one in stretches:
         yield round(one.start / TIME_GRID), round(one.stop / TIME_GRID), _value_key(one.value)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..journal import Message, printable
@@ -112,7 +113,8 @@ class Link:
             raise ConnectionRefusedError(f"connection to {self.address} refused")
         if self.dead:
             raise BrokenPipeError(f"{self.address} has closed the link")
-        with self.laboratory.lock:
+        lab = self.laboratory
+        with lab.lock:
             messages, self._input = self.device.split(self._input + data)
             if end and self._input:
                 messages.append(self._input)
@@ -123,7 +125,7 @@ class Link:
                 self.device.interrupted(self)
             for message in messages:
                 self._obey(self.device.decode(message))
-        if self.laboratory.adversary:
+        if lab.adversary:
             time.sleep(1e-4)
 
     def greet(self) -> None:
@@ -134,7 +136,7 @@ class Link:
 
     def _obey(self, message: str) -> None:
         lab, device = self.laboratory, self.device
-        now = lab.now()
+        now = lab.clock.now()
         lab.journal.append(Message(now, device.name, self.address, ">", message[:1000]))
         lab.touch()
         if lab.faults_on_purpose.expected:
@@ -219,10 +221,11 @@ class Link:
             The bytes and why the read came back. After a time-out what had
             arrived of an unfinished answer is lost, as with a real socket.
         """
-        clock = self.laboratory.clock
+        lab = self.laboratory
+        clock = lab.clock
         deadline = clock.now() + timeout
         while True:
-            with self.laboratory.lock:
+            with lab.lock:
                 self._pump()
                 taken = self._take(count, terminator)
                 if taken is not None:
@@ -239,12 +242,14 @@ class Link:
         self.laboratory.clock.wait(max(seconds, 0.0))
 
     def _pump(self) -> None:
-        now = self.laboratory.now() + 1e-12
-        while self._queue and not self.dead and self._queue[0].due() <= now:
-            data = self._queue.popleft().taken()
-            self.laboratory.journal.append(
-                Message(now, self.device.name, self.address, "<", _shown(data))
-            )
+        queue = self._queue
+        if not queue:
+            return
+        lab = self.laboratory
+        now = lab.clock.now() + 1e-12
+        while queue and not self.dead and queue[0].due() <= now:
+            data = queue.popleft().taken()
+            lab.journal.append(Message(now, self.device.name, self.address, "<", _shown(data)))
             if self.framed or not self._arrived:
                 self._arrived.append(bytearray(data))
             else:
@@ -304,8 +309,13 @@ class Link:
 
 
 def _as_bytes(answer: str | bytes) -> bytes:
-    return answer.encode("utf-8") if isinstance(answer, str) else answer
+    return answer.encode() if isinstance(answer, str) else answer
 
 
 def _shown(data: bytes) -> str:
-    return printable(data) if len(data) <= 200 else f"<{len(data)} bytes>"
+    return _shown_short(data) if len(data) <= 200 else f"<{len(data)} bytes>"
+
+
+@lru_cache(maxsize=1024)
+def _shown_short(data: bytes) -> str:
+    return printable(data)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from ...models.ellipse import EllipseReadout
 from ...models.two_ensembles import TwoEnsembles, steady_state
 from .draws import Drift, poisson_from, shot_uniforms
-from .lines import Timeline
+from .lines import Timeline, plain_key
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_pulse import PulsedShot
 from .two_ensemble_shot import (
@@ -48,6 +47,14 @@ APPROXIMATIONS = (
 _DIGITS = 10
 _CACHED_TABLES = 64
 _CACHED_SHOTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one timeline did: its gates, and the physics for each pair of factors of the drifts."""
+
+    gates: tuple[Gate, ...]
+    physics: dict[tuple[float, float], ShotPhysics | PulsedShot | None]
 
 
 @dataclass(slots=True)
@@ -103,10 +110,7 @@ class TwoEnsembleCavity:
         )
         self._readout: EllipseReadout | None = None
         self._tables: OrderedDict[tuple[float, float, float], NDArray[np.float64]] = OrderedDict()
-        self._read_gates = lru_cache(_CACHED_SHOTS)(lambda lines: read_gates(dict(lines)))
-        self._read_shot = lru_cache(_CACHED_SHOTS)(
-            lambda lines, scales: read_shot(dict(lines), self.truth, *scales)
-        )
+        self._readings: OrderedDict[Hashable, _Reading] = OrderedDict()
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -129,23 +133,34 @@ class TwoEnsembleCavity:
                 f"shots must be consecutive with one time each, but are {shots!r} with "
                 f"{len(times)} times"
             )
-        lines = tuple(timeline.items())
-        gates = self._read_gates(lines)
+        read = self._reading(timeline)
+        gates = read.gates
         atoms = np.zeros((len(shots), 2), dtype=np.int64)
         for part, scales in self._steady_parts(times):
-            physics = self._read_shot(lines, scales)
+            if scales not in read.physics:
+                read.physics[scales] = read_shot(timeline, self.truth, *scales)
+            physics = read.physics[scales]
             numbers = shots[part]
             if isinstance(physics, PulsedShot):
                 atoms[part] = physics.atoms(self.truth.atoms, self._seed, numbers)
             elif physics is not None:
                 atoms[part] = self._atoms(physics, numbers)
             self._note(physics, gates, numbers, scales)
-        counts = np.empty((len(shots), len(gates)), dtype=np.int64)
+        means = np.empty((len(shots), len(gates)))
+        uniforms = np.empty_like(means)
         for column, gate in enumerate(gates):
-            means = self._mean_counts(gate, atoms)
-            uniforms = shot_uniforms(self._seed, f"photons.{column}", shots)
-            counts[:, column] = poisson_from(uniforms, means)
-        return counts
+            means[:, column] = self._mean_counts(gate, atoms)
+            uniforms[:, column] = shot_uniforms(self._seed, f"photons.{column}", shots)
+        return poisson_from(uniforms, means)
+
+    def _reading(self, timeline: Timeline) -> _Reading:
+        """What is known of a timeline from the last time it was read."""
+        key = plain_key(timeline)
+        if key not in self._readings:
+            self._readings[key] = _Reading(read_gates(timeline), {})
+            if len(self._readings) > _CACHED_SHOTS:
+                self._readings.popitem(last=False)
+        return self._readings[key]
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.

@@ -30,6 +30,7 @@ _STATUS = {
     ReadEnd.END: StatusCode.success,
     ReadEnd.TIMEOUT: StatusCode.error_timeout,
 }
+_AT_TERMINATOR = StatusCode.success_termination_character_read
 _RAW = ("SOCKET", "ASRL")
 """Sockets and serial lines mark no end of a message."""
 
@@ -163,9 +164,11 @@ class CavityLabVisaLibrary(VisaLibraryBase):
         return self.handle_return_value(None, StatusCode.success)
 
     def _session(self, session: Any) -> _Session:
-        if session not in self._sessions:
+        try:
+            return self._sessions[session]
+        except KeyError:
             self.handle_return_value(session, StatusCode.error_invalid_object)
-        return self._sessions[session]
+            raise
 
     # -- attributes ---------------------------------------------------------------------
 
@@ -193,13 +196,20 @@ class CavityLabVisaLibrary(VisaLibraryBase):
         """Wait for an answer on the laboratory's clock."""
         opened = self._session(session)
         data, why = opened.link.read(count, opened.terminator, opened.timeout)
+        if why is ReadEnd.TERMINATOR and _AT_TERMINATOR not in self.issue_warning_on:
+            return data, self._well(session, _AT_TERMINATOR)
         return data, self.handle_return_value(session, _STATUS[why])
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
         """Send bytes."""
-        opened = self._session(session)
-        opened.link.write(bytes(data), end=opened.link.framed)
-        return len(data), self.handle_return_value(session, StatusCode.success)
+        link = self._session(session).link
+        link.write(bytes(data), end=link.framed)
+        return len(data), self._well(session, StatusCode.success)
+
+    def _well(self, session: Any, status: StatusCode) -> StatusCode:
+        """`handle_return_value` of what is neither an error nor a warning, in half the time."""
+        self._last_status = self._last_status_in_session[session] = status
+        return status
 
     def clear(self, session: Any) -> StatusCode:
         """Device clear; on a socket what arrives within 0.1 s is thrown away."""

@@ -29,6 +29,8 @@ class BlockScpiDevice(ScpiDevice):
     def split(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Lines; a line feed inside a block ends none."""
         if b"#" not in data and b'"' not in data:
+            if data.find(b"\n") == len(data) - 1 and data[:1].isalnum():
+                return [data[:-1].rstrip(b"\r")], b""
             *lines, rest = data.split(b"\n")
             return [line.rstrip(b"\r") for line in lines if line.strip(b" \r")], rest
         messages: list[bytes] = []

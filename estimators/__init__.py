@@ -6,6 +6,7 @@ from .binomial_beliefs import CommonPhase, EllipseAtoms
 from .binomial_bounds import ellipse_atoms_bounds
 from .bounds import Bounds, ellipse_bounds
 from .calibrations_aom import AomCalibration, aom_bounds
+from .calibrations_counting import CountingBeliefs
 from .calibrations_detector import (
     DeadTimeCalibration,
     DetectorCalibration,
@@ -13,6 +14,14 @@ from .calibrations_detector import (
     detector_bounds,
 )
 from .calibrations_gate import GateDecision, GateRules, Limits, gate
+from .calibrations_populations import (
+    DetuningBeliefs,
+    DriveBeliefs,
+    DriveCalibration,
+    GainCalibration,
+    SpectroscopyCalibration,
+    population_bounds,
+)
 from .calibrations_rabi import RabiBeliefs, RabiCalibration, rabi_bounds
 from .calibrations_ramsey import DetuningCalibration, RamseyBeliefs, detuning_bounds
 from .calibrations_settling import SettlingCalibration, settling_bounds
@@ -148,4 +157,11 @@ __all__ = [
     "sweep_mean_bounds",
     "tomography_bounds",
     "two_parameters_bounds",
+    "CountingBeliefs",
+    "DetuningBeliefs",
+    "DriveBeliefs",
+    "DriveCalibration",
+    "GainCalibration",
+    "SpectroscopyCalibration",
+    "population_bounds",
 ]

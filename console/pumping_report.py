@@ -12,6 +12,7 @@ from .plain_report import Rows, bound_rows, fit_rows, quantity_rows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..estimators import Estimate
     from ..protocols.engine import RunResult
     from ..protocols.protocol import ExperimentProtocol
     from .figures import RunningEstimate
@@ -39,6 +40,24 @@ def rows(result: RunResult, protocol: ExperimentProtocol) -> Rows:
             f"the transition is {2 * critical.value / atoms:.2g} Hz wide (2 γ/N); the limit is of "
             f"{atoms} independent atoms, all shots at the critical pump",
         ),
+        *_droop_rows(result, estimate),
+        (
+            "readout",
+            f"{estimate.diagnostics['readout']}: at the critical pump the atoms' number varies "
+            f"{estimate.diagnostics['atomic_over_photon_variance']:.2g} times as much as the "
+            "photons",
+        ),
+    ]
+
+
+def _droop_rows(result: RunResult, estimate: Estimate) -> Rows:
+    """How far the three-level pump has moved the transition."""
+    if "half_excited_pump" not in estimate.quantities:
+        return []
+    shift = estimate["half_excited_pump"].value / estimate["critical_pump"].value - 1.0
+    return [
+        *quantity_rows(result, "half_excited_pump", "half of the atoms up"),
+        ("", f"the finite detuning has moved the transition by {shift:+.2%} of the pump"),
     ]
 
 
@@ -64,7 +83,7 @@ def figure(
     draw_scan(left, result, atoms, truth)
     draw_history(
         right,
-        history,
+        [one for one in history if one.shots],
         truth=truth,
         limit=2 * critical.value / math.sqrt(atoms),
         label="critical pump w/2π (Hz)",

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from .figures import RunningEstimate
 
 _REPORTS: Mapping[str, str] = MappingProxyType(
-    {"pumping_scan": "pumping_report", "ramsey_ellipse": "ramsey_report"}
+    {
+        "dissipative_preparation": "preparation_report",
+        "pumping_adaptive": "pumping_report",
+        "pumping_scan": "pumping_report",
+        "pumping_sweep": "pumping_sweep_report",
+        "ramsey_ellipse": "ramsey_report",
+    }
 )
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from .calibrate_detector import CalibrateDetector
     from .calibrate_detuning import CalibrateDetuning
     from .calibrate_rabi import CalibrateRabi
+    from .dissipative_preparation import DissipativePreparation
     from .protocol import ExperimentProtocol
+    from .pumping_adaptive import PumpingAdaptive
     from .pumping_scan import PumpingScan
+    from .pumping_sweep import PumpingSweep
     from .ramsey_ellipse import RamseyEllipse
 
 __all__ = [
@@ -25,7 +28,10 @@ __all__ = [
     "CalibrateDetector",
     "CalibrateDetuning",
     "CalibrateRabi",
+    "DissipativePreparation",
+    "PumpingAdaptive",
     "PumpingScan",
+    "PumpingSweep",
     "RamseyEllipse",
     "UnknownProtocolError",
     "protocol_by_name",
@@ -37,7 +43,10 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "calibrate_detector": "CalibrateDetector",
         "calibrate_detuning": "CalibrateDetuning",
         "calibrate_rabi": "CalibrateRabi",
+        "dissipative_preparation": "DissipativePreparation",
+        "pumping_adaptive": "PumpingAdaptive",
         "pumping_scan": "PumpingScan",
+        "pumping_sweep": "PumpingSweep",
         "ramsey_ellipse": "RamseyEllipse",
     }
 )
@@ -48,7 +57,13 @@ _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "calibrate_detector": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_detuning": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_rabi": ("two_ensemble", "two_ensemble.lab.yaml"),
+        "dissipative_preparation": (
+            "dissipative_preparation",
+            "dissipative_preparation.lab.yaml",
+        ),
+        "pumping_adaptive": ("pumped_cavity", "pumped_cavity.lab.yaml"),
         "pumping_scan": ("pumped_cavity", "pumped_cavity.lab.yaml"),
+        "pumping_sweep": ("pumped_cavity", "pumped_cavity.lab.yaml"),
         "ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml"),
     }
 )

@@ -9,7 +9,17 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..estimators import Calibrated, Estimate, PumpingSnapshots, Quantity, SnapshotBeliefs
+from ..estimators import (
+    AdaptivePumping,
+    Calibrated,
+    Estimate,
+    PumpingSnapshots,
+    Quantity,
+    RecordError,
+    SnapshotBeliefs,
+)
+from ..models.pumped_superradiance import PumpedEnsemble, pumped_steady_state
+from ..models.pumped_superradiance_three_level import ThreeLevelPump, critical_shift
 
 _NOTHING_SEEN = (
     "where to look: whether T0 starts the pump's table in every shot, the pump's RF switch opens "
@@ -71,16 +81,116 @@ class CriticalPump:
         }
         critical = fitted.pop("critical_pump")
         decay = _widened(critical, self._beliefs.pump_relative_std)
+        told = {"critical_pump": critical, "collective_decay": decay, **fitted}
+        droop = self._beliefs.counts.pump_droop
+        if droop > 0.0:
+            told["half_excited_pump"] = _scaled(
+                critical, half_excited_ratio(round(self._beliefs.counts.atoms), droop)
+            )
         return replace(
             found,
-            quantities={"critical_pump": critical, "collective_decay": decay, **fitted},
-            diagnostics={**found.diagnostics, "flags": [*found.flags, *_advice(found)]},
+            quantities=told,
+            diagnostics={
+                **found.diagnostics,
+                "flags": [*found.flags, *_advice(found)],
+                **readout_regime(self._beliefs.counts.atoms, told["gain"], told["background"]),
+            },
             assumptions=(
                 *found.assumptions,
                 "collective_decay: the pump's calibration is off by a relative standard deviation "
                 f"of {self._beliefs.pump_relative_std:.3g}",
             ),
         )
+
+
+class AdaptiveCriticalPump(CriticalPump):
+    """`CriticalPump` whose running estimate names the pump to go to next.
+
+    Args:
+        beliefs: Before the first shot.
+        limits: Lowest and highest pump, Hz.
+    """
+
+    def __init__(self, beliefs: ScanBeliefs, limits: tuple[float, float]) -> None:
+        super().__init__(beliefs)
+        gain, background = beliefs.counts.gain, beliefs.counts.background
+        if gain is None or background is None:
+            raise ValueError("adaptive pumping needs calibrations of gain and background")
+        self._background = background
+        self._design: AdaptivePumping | None = AdaptivePumping(
+            round(beliefs.counts.atoms), limits, gain.value, gain.std, background.value, limits
+        )
+
+    def update(self, records: Mapping[str, ArrayLike]) -> None:
+        """Take in a block, as `CriticalPump`."""
+        super().update(records)
+        if self._design is not None:
+            try:
+                self._design.update(records)
+            except RecordError:
+                # Counts that no believed gain gives: the fit will say so, the design cannot.
+                self._design = None
+
+    def quick(self) -> Estimate:
+        """The posterior on a grid, with the setting to go to next in its diagnostics."""
+        design = self._design
+        if design is None:
+            return self.estimate()
+        wanted = {"next_setting": design.ask()}
+        if self._beliefs.counts.pump_droop > 0.0:
+            found = self.estimate()
+            return replace(found, diagnostics={**found.diagnostics, **wanted})
+        found = design.estimate()
+        critical = replace(found["critical_pump"], unit="Hz")
+        told = {
+            "critical_pump": critical,
+            "collective_decay": _widened(critical, self._beliefs.pump_relative_std),
+            "gain": found["gain"],
+            "background": _believed(self._background, critical.level),
+        }
+        return replace(found, quantities=told, diagnostics={**found.diagnostics, **wanted})
+
+
+def half_excited_ratio(atoms: int, droop: float) -> float:
+    """Pump at which half of the atoms are up over the nominal critical one, w_0 = gamma.
+
+    The three-level pump slows down as atoms are excited (Shimshi & Shahmoon, Eq. B15): about
+    exp((droop N)^2/3). Without droop it is 1.
+    """
+    if droop <= 0.0:
+        return 1.0
+    scheme = ThreeLevelPump(atoms, 1.0, 1.0, 2.0 * droop)
+    return math.exp(critical_shift(scheme).linewidth)
+
+
+def readout_regime(atoms: float, gain: Quantity, background: Quantity) -> dict[str, Any]:
+    """What limits a shot at the critical pump: the atoms' own fluctuations, or the photons'."""
+    state = pumped_steady_state(PumpedEnsemble(round(atoms), 1.0))
+    photons = 0.5 * gain.value * atoms + background.value
+    ratio = gain.value**2 * state.variance / photons if photons > 0.0 else 0.0
+    return {
+        "readout": "resolved" if ratio > 1.0 else "photon-poor",
+        "atomic_over_photon_variance": ratio,
+    }
+
+
+def _believed(known: Calibrated, level: float) -> Quantity:
+    """A calibrated value, not fitted."""
+    from scipy.special import ndtri
+
+    reach = float(ndtri(0.5 + 0.5 * level)) * known.std
+    interval = (known.value - reach, known.value + reach)
+    return Quantity(known.value, known.std, interval, level, "counts")
+
+
+def _scaled(quantity: Quantity, factor: float) -> Quantity:
+    low, high = quantity.interval
+    return replace(
+        quantity,
+        value=factor * quantity.value,
+        std=factor * quantity.std,
+        interval=(factor * low, factor * high),
+    )
 
 
 def _advice(found: Estimate) -> list[str]:

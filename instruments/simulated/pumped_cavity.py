@@ -19,12 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.pumped_superradiance import PumpedEnsemble, populations
-from ...models.pumped_superradiance_modes import relaxation_gap
+from ...models.pumped_superradiance import (
+    PumpedEnsemble,
+    populations,
+    relaxation_rate_cumulant,
+)
+from ...models.pumped_superradiance_modes import population_ramp, relaxation_gap
 from ...models.pumped_superradiance_scans import dicke_populations, evolve_populations
+from ...models.pumped_superradiance_stepping import elements
 from .beams import TWO_PI
 from .draws import Drift, poisson_from, shot_uniforms
 from .lines import Timeline
+from .pumped_droop import drooping_populations
 from .pumped_shot import (
     MOST_RELAXATION,
     PumpedShot,
@@ -40,7 +46,6 @@ SETTLED = 16.0
 
 APPROXIMATIONS = (
     "every shot starts with all atoms down and with the same, constant number of them",
-    "the pump's rate does not depend on how many atoms are up (far-detuned three-level scheme)",
     "light and RF switch at once, without the rise time of a modulator",
     "no decay of single atoms, loss or dephasing",
     "the atoms stand still while they are counted (gate * relaxation rate at most "
@@ -49,6 +54,7 @@ APPROXIMATIONS = (
 )
 
 _CACHED = 256
+_STATES_CACHED = 2048
 
 
 @dataclass(slots=True)
@@ -85,6 +91,7 @@ class PumpedCavity:
             power.rms, power.correlation_time, given.step, seed, "drift.pump_power"
         )
         self._ladders: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
+        self._states: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -138,6 +145,7 @@ class PumpedCavity:
             **critical,
             "collective_decay": truth.decay,
             "atoms": truth.atoms,
+            **({"pump_droop": truth.droop} if truth.droop else {}),
             "gain": truth.rate_per_atom * sums.lit / sums.shots,
             "background": truth.background_rate * sums.gate / sums.shots,
             "shots": sums.shots,
@@ -146,6 +154,10 @@ class PumpedCavity:
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        if self.truth.droop > 0.0:
+            yield "the third level changes the rates of the jumps; its own occupation is left out"
+        else:
+            yield "the pump's rate does not depend on how many atoms are up (far-detuned scheme)"
         if self._drifts is not None:
             yield f"the pump's power is constant within {self._step:g} s"
         if self._sums.dark_shots:
@@ -187,19 +199,45 @@ class PumpedCavity:
         return ladder
 
     def _populations(self, steps: tuple[PumpStep, ...]) -> NDArray[np.float64]:
-        """p_n after the last step: followed from the last one that was long enough to settle."""
-        decay, atoms = TWO_PI * self.truth.decay, self.truth.atoms
-        ensembles = [PumpedEnsemble(atoms, step.rate, decay) for step in steps]
-        state = dicke_populations(atoms, -0.5 * atoms)
-        first = 0
-        for number in reversed(range(len(steps))):
-            if steps[number].duration * relaxation_gap(ensembles[number]) > SETTLED:
-                state, first = populations(ensembles[number]), number + 1
-                break
-        for step, ensemble in zip(steps[first:], ensembles[first:], strict=True):
-            state = evolve_populations(ensemble, state, [step.duration])[-1]
-            state = state / state.sum()
+        """p_n after the last step, followed from the longest beginning that is known already.
+
+        Shots that climb the same stairs so share their way.
+        """
+        if not steps:
+            return dicke_populations(self.truth.atoms, -0.5 * self.truth.atoms)
+        known = len(steps) - 1
+        while known and steps[:known] not in self._states:
+            known -= 1
+        state = self._states[steps[:known]] if known else self._populations(())
+        for number in range(known, len(steps)):
+            state = self._after(state, steps[number], begins=number == 0)
+            self._states[steps[: number + 1]] = state
+        while len(self._states) > _STATES_CACHED:
+            self._states.popitem(last=False)
         return state
+
+    def _after(
+        self, state: NDArray[np.float64], step: PumpStep, *, begins: bool
+    ) -> NDArray[np.float64]:
+        """p_n a step later; the steady state where the step is long enough to settle."""
+        decay, atoms = TWO_PI * self.truth.decay, self.truth.atoms
+        if self.truth.droop > 0.0:
+            return drooping_populations(state, decay, self.truth.droop, step)
+        ensemble = PumpedEnsemble(atoms, step.rate, decay)
+        # The cumulant's rate is never below the gap, and costs nothing.
+        may_settle = step.duration * relaxation_rate_cumulant(ensemble) > SETTLED
+        if may_settle and step.duration * relaxation_gap(ensemble) > SETTLED:
+            return populations(ensemble)
+        moved: NDArray[np.float64] = state
+        if begins:
+            moved = evolve_populations(ensemble, state, [step.duration])[-1]
+        else:  # from a broad state one or two elements in time are enough
+            length, ramp = decay * step.duration, population_ramp(atoms)
+            for element in elements(
+                ramp, state, ensemble.scaled_pump, 0.0, length, tolerance=1e-10, first=length
+            ):
+                moved = element.end[:, 0]
+        return moved / float(moved.sum())
 
     def _note(self, shot: PumpedShot, scale: float, shots: range) -> None:
         """Add shots to the averages, each once however often it is asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .draws import keyed_generator
 from .truth import (
@@ -20,6 +20,9 @@ from .truth import (
 MOST_ATOMS = 2000
 """Largest ensemble: following the populations of a short hold takes seconds beyond it."""
 
+MOST_DROOPING = 300
+"""Largest ensemble with a droop of the pump, whose short holds are solved as whole matrices."""
+
 
 class PumpEntry(FilePart):
     """The pump's beam: w/2pi = full_rate * sin^2((pi/2) sqrt(P / saturation_power)).
@@ -29,12 +32,15 @@ class PumpEntry(FilePart):
         saturation_power: RF power of the modulator's best diffraction, W.
         centre_frequency: RF frequency of the two-photon resonance, Hz.
         bandwidth: Half width around it within which the rate is the stated one, Hz.
+        droop: gamma_r/(2 delta) of the three-level scheme: the rate out of n excited atoms is
+            the stated one over 1 + (droop (n+1))^2. 0: the same for all n.
     """
 
     full_rate: Frequency
     saturation_power: Power
     centre_frequency: Frequency = Quantity(nominal=80e6)
     bandwidth: Frequency = Quantity(nominal=10e3)
+    droop: float = Field(default=0.0, ge=0.0, le=0.1)
 
 
 class CavityEntry(FilePart):
@@ -50,6 +56,12 @@ class PumpedTruthEntry(FilePart):
     pump: PumpEntry
     cavity: CavityEntry
     detector: DetectorEntry
+
+    @model_validator(mode="after")
+    def _droop_tractable(self) -> PumpedTruthEntry:
+        if self.pump.droop > 0.0 and self.atoms > MOST_DROOPING:
+            raise ValueError(f"with a droop of the pump, atoms must be at most {MOST_DROOPING}")
+        return self
 
     @field_validator("atoms")
     @classmethod
@@ -80,6 +92,7 @@ class PumpedTruth:
         pump: Collective pumping rate over 2 pi.
         decay: Collective decay rate over 2 pi.
         rate_per_atom, background_rate: Counts per second.
+        droop: How the pump's rate falls with the number of excited atoms.
     """
 
     atoms: int
@@ -87,6 +100,7 @@ class PumpedTruth:
     decay: float
     rate_per_atom: float
     background_rate: float
+    droop: float = 0.0
 
 
 def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
@@ -103,4 +117,5 @@ def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
         decay=of(entry.cavity, "collective_decay"),
         rate_per_atom=of(entry.detector, "rate_per_atom"),
         background_rate=of(entry.detector, "background_rate"),
+        droop=entry.pump.droop,
     )

@@ -190,11 +190,11 @@ def main(argv: list[str] | None = None) -> int:
             for reason in row.reasons:
                 print(f"    failure: {reason}")
         table.extend(found)
+        if options.json:
+            options.json.write_text(json.dumps([row.to_json() for row in table], indent=1))
     if pool:
         pool.close()
         pool.join()
-    if options.json:
-        options.json.write_text(json.dumps([row.to_json() for row in table], indent=1))
     if options.figure:
         draw(table, options.figure)
     missed = sum(bool(row.misses) for row in table)

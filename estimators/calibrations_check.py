@@ -38,8 +38,11 @@ def check(fitted: Fitted, variance_parameters: int = 0) -> GoodnessOfFit | None:
         # The noise is fitted too: scatter between settings against scatter within them.
         if within >= 4 and degrees >= 1:
             pooled = float(np.sum(groups.scatter / variance)) / within
-            ratio = residual / degrees / pooled
-            tests.append((residual, float(f_distribution.sf(ratio, degrees, within)), degrees))
+            if pooled > 0.0:
+                p_value = float(f_distribution.sf(residual / degrees / pooled, degrees, within))
+            else:  # no reading scatters: a stuck instrument, not a quiet one
+                p_value = 0.0
+            tests.append((residual, p_value, degrees))
     else:
         statistic = residual + float(np.sum(pulls))
         if degrees >= 1:

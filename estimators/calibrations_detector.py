@@ -85,8 +85,12 @@ class DetectorCalibration:
         excess, mean = variance - groups.mean, groups.mean
         if self.atoms is not None:
             excess = excess + mean**2 / self.atoms
-        weight = np.sqrt(groups.number) / np.maximum(variance, 1.0)
-        slope, shift = np.polyfit(mean, excess, 1, w=weight)
+        share = groups.number / np.maximum(variance, 1.0) ** 2
+        share = share / share.sum()
+        middle, level = float(share @ mean), float(share @ excess)
+        below = float(share @ (mean - middle) ** 2)
+        slope = float(share @ ((mean - middle) * excess)) / below if below > 0.0 else 0.0
+        shift = level - slope * middle
         gain = float(np.clip(slope, 1e-6 * self.largest_gain, self.largest_gain))
         background = float(np.clip(-shift / gain, 0.0, mean.min()))
         if self.background is not None:

@@ -173,6 +173,8 @@ class DriftFilter:
                 )
         elif not self.measurements:
             flags.append("no measurements: the interval is that of the prior")
+        elif self.measurements == 1:
+            flags.append("one measurement: nothing checks the errors given")
         return Estimate(
             estimator="drift",
             shots=self.measurements,

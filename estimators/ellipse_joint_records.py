@@ -66,7 +66,7 @@ def read_atoms(
         gain = 1.0 if beliefs.gain is None else beliefs.gain
         data[own] = (counts[own] - beliefs.background) / gain
         for port in (0, 1):
-            _refuse_atoms(data[:, port], own, beliefs, port)
+            _refuse_atoms("counts", data[:, port], own, beliefs, port)
     return data
 
 
@@ -100,11 +100,13 @@ def _from_populations(
                 )
             data[own] = whole
         for port in (0, 1):
-            _refuse_atoms(data[:, port], own, beliefs, port)
+            _refuse_atoms("populations", data[:, port], own, beliefs, port)
     return data
 
 
-def _refuse_atoms(atoms: Array, own: NDArray[np.bool_], beliefs: EllipseAtoms, port: int) -> None:
+def _refuse_atoms(
+    column: str, atoms: Array, own: NDArray[np.bool_], beliefs: EllipseAtoms, port: int
+) -> None:
     """Refuse what the atoms of a port cannot have given, noise allowed for."""
     number = beliefs.atoms[port]
     noise = 0.0
@@ -117,7 +119,7 @@ def _refuse_atoms(atoms: Array, own: NDArray[np.bool_], beliefs: EllipseAtoms, p
     if beyond.any():
         shot = int(np.flatnonzero(beyond)[0])
         raise RecordError(
-            f"Good shot {shot}, detector {port} gives {atoms[shot]:.6g} atoms, which must lie "
-            f"within [0, {number}] and the noise; mark it with a status other than 1, or correct "
-            "the atom number, the gain or the noise."
+            f"Column `{column}`: good shot {shot}, detector {port} gives {atoms[shot]:.6g} atoms, "
+            f"which must lie within [0, {number}] and the noise; mark it with a status other than "
+            "1, or correct the atom number, the gain or the noise."
         )

@@ -101,6 +101,8 @@ class PumpingHold:
         whole = (first.natural(first.lower), first.natural(first.upper))
         if (low <= whole[0] * 1.0001 or high >= whole[1] * 0.9999) and not open_names:
             flags.append("the pump lies outside the transition: one side of u_c is open")
+        if self.shots == 1:
+            flags.append("one window: the calibrations decide, and nothing checks them")
         shortest = float(shots[:, 1].min()) * quantities["decay"].value
         if shortest < SHORTEST_HOLD:
             flags.append(f"windows of {shortest:.2g}/gamma are short: the interval is approximate")

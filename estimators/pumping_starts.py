@@ -78,7 +78,7 @@ def _line(
             gain, background = level / max(centre, 1e-9), 0.0
         variance = np.maximum(gain * number + background + gain**2 * spread, 1e-3)
         rest = means - gain * number - background
-        score = float((shots / variance) @ rest**2) + float(np.log(variance) @ shots) / 50.0
+        score = float((shots / variance) @ rest**2) + float(np.log(variance).sum())
     if beliefs.gain is not None:
         gain = min(max(gain, 0.7 * beliefs.gain.value), 1.4 * beliefs.gain.value)
     return score, gain, background

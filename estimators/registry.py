@@ -14,13 +14,14 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .binomial_beliefs import CommonPhase, EllipseAtoms
 from .ellipse_beliefs import EllipseBeliefs
 from .estimate import Estimate
 from .phase_table import PhaseTable, coherent_table
@@ -28,7 +29,8 @@ from .pumping_beliefs import Calibrated
 
 _MISSING = object()
 _ELLIPSE_STDS = ("detuning_ratio_std", "pulse_area_std", "gain_std", "background_std")
-_METHODS = ("auto", "exact_table", "gaussian_ring")
+_METHODS = ("auto", "exact_table", "gaussian_ring", "rotor_mixture")
+_SEED = 1
 
 
 class Estimator(Protocol):
@@ -186,6 +188,8 @@ def _keys(factory: Callable[..., Any]) -> list[Belief]:
             keys.extend(_ellipse_keys())
         elif inner is not None:
             keys.extend(_keys(inner))
+        elif np.random.Generator in _choices(kind):
+            keys.append(Belief("seed", "whole number", str(_SEED), False))
         else:
             keys.append(Belief(name, _kind_in_words(kind), _text(default), default is _MISSING))
     return keys
@@ -214,6 +218,9 @@ def _construct(factory: Callable[..., Any], values: Mapping[str, Any]) -> Any:
             arguments[name] = ellipse_beliefs({k: v for k, v in values.items() if k in wanted})
         elif inner is not None:
             arguments[name] = _construct(inner, values)
+        elif np.random.Generator in _choices(kind):
+            seed = _converted("seed", values.get("seed", _SEED), int)
+            arguments[name] = np.random.default_rng(seed)
         elif name in values:
             arguments[name] = _converted(name, values[name], kind)
         elif default is _MISSING:
@@ -244,12 +251,17 @@ def _replaced(ready: Any, values: Mapping[str, Any]) -> Any:
 
 def _converted(key: str, value: Any, kind: Any) -> Any:
     """A text as the kind that is wanted; anything else as it is."""
+    if isinstance(value, tuple | list) and any(isinstance(part, Mapping) for part in value):
+        return tuple(_setting(key, part) for part in value)
     if not isinstance(value, str):
         return value
     text = value.strip()
     choices = _choices(kind)
     if text.lower() == "none" and type(None) in choices:
         return None
+    if CommonPhase in choices:
+        centre, _, spread = re.sub("±", "+-", text).partition("+-")
+        return CommonPhase(_number(key, centre), _number(key, spread))
     if Calibrated in choices:
         centre, mark, spread = re.sub("±", "+-", text).partition("+-")
         if not mark:
@@ -269,6 +281,27 @@ def _converted(key: str, value: Any, kind: Any) -> Any:
     return text
 
 
+def _setting(key: str, value: Any) -> EllipseBeliefs | EllipseAtoms:
+    """One setting of several ellipses, from a mapping in a file of beliefs."""
+    if not isinstance(value, Mapping):
+        raise BeliefError(f"{key}: every setting must hold `key: value` lines, not {value!r}")
+    kind: Any = EllipseAtoms if "atoms" in value else EllipseBeliefs
+    known = _ellipse_keys() if kind is EllipseBeliefs else _keys(EllipseAtoms)
+    needed = {belief.key for belief in known if belief.needed}
+    unknown = sorted(set(value) - {belief.key for belief in known})
+    missing = sorted(needed - set(value))
+    if unknown or missing:
+        raise BeliefError(
+            f"{key}: missing {', '.join(missing) or 'nothing'}; unknown "
+            f"{', '.join(unknown) or 'nothing'}"
+        )
+    if kind is EllipseBeliefs:
+        return ellipse_beliefs(value)
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    atoms: EllipseAtoms = _construct(EllipseAtoms, plain)
+    return atoms
+
+
 def _choices(kind: Any) -> tuple[Any, ...]:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return typing.get_args(kind)
@@ -286,12 +319,18 @@ def _number(key: str, value: Any) -> float:
 
 
 def _kind_in_words(kind: Any) -> str:
-    words = []
+    words: list[str] = []
+    if kind == ArrayLike or kind == ArrayLike | None:
+        return "number,number… (a list of lists in a file of beliefs)"
     for choice in _choices(kind):
         if choice is type(None):
             words.append("none")
-        elif choice is Calibrated:
+        elif choice in (Calibrated, CommonPhase):
             words.append("value+-std")
+        elif typing.get_origin(choice) is Sequence and EllipseAtoms in _choices(
+            typing.get_args(choice)[0]
+        ):
+            words.append("list of settings in a file of beliefs: atoms and contrasts, or spin …")
         elif typing.get_origin(choice) is tuple:
             words.append("number,number…")
         elif typing.get_origin(choice) is typing.Literal:
@@ -300,7 +339,7 @@ def _kind_in_words(kind: Any) -> str:
             words.append(
                 {float: "number", int: "whole number", bool: "true|false"}.get(choice, "text")
             )
-    return " or ".join(words)
+    return " or ".join(dict.fromkeys(words))
 
 
 def _text(default: Any) -> str:

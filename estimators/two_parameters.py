@@ -133,6 +133,9 @@ class TwoParameters:
                 ends = (value - reach * std, value + reach * std)
                 quantities[name] = Quantity(value, std, ends, level, "rad")
             check = _variances(data, noise)
+        for name, column in zip("xy", data, strict=True):
+            if np.all(column == column[0]):
+                flags.append(f"all {name} are equal: a repeated reading, not a measurement")
         if np.any(np.abs(linear) > self.beliefs.reach):
             flags.append("an angle is beyond the range of the search")
         if self.beliefs.strength > 4.0:

@@ -304,3 +304,14 @@ def test_beliefs_outside_their_rules_are_refused() -> None:
         Calibrated(1.0, 0.0)
     with pytest.raises(ValueError, match="level"):
         PumpingSnapshots(SnapshotBeliefs(50)).estimate(1.5)
+
+
+def test_one_shot_at_each_pump_leads_to_no_wrong_maximum() -> None:
+    """Twenty atoms, sixty pumps with a shot each: u_c within five standard deviations, always."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        pumps = np.linspace(0.7, 1.3, 60)
+        found = _estimate(draw_snapshots(20, 1.0, 20.0, 5.0, pumps, rng), SnapshotBeliefs(20))
+        critical = found["critical_pump"]
+        assert abs(critical.value - 1.0) < 5.0 * critical.std
+        assert found.goodness_of_fit.p_value > FALSE_ALARM

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,24 @@ class Populations(Protocol):
     def parameters(self) -> Sequence[Parameter]: ...
     def populations(self, theta: Array) -> tuple[Array, Array]:
         """(K,) probabilities and their (P, K) slopes."""
+        ...
+
+
+class CountingCurve(Protocol):
+    """A curve whose readings are a mixture over atom numbers of Poissonian counts."""
+
+    @property
+    def parameters(self) -> Sequence[Parameter]: ...
+    def evaluate(self, theta: Array) -> Prediction:
+        """Mean and variance of the counts at every setting, with their slopes."""
+        ...
+
+    def law(self, theta: Array, counts: Array, place: NDArray[np.intp]) -> tuple[Array, Array]:
+        """ln P of each reading (without ln y!), and its (P, readings) slopes."""
+        ...
+
+    def mixture(self, theta: Array) -> tuple[Array, Array]:
+        """(K, n) probability of each atom number at every setting, (n,) mean counts of each."""
         ...
 
 
@@ -111,6 +129,19 @@ class CountedCurve:
         p, slopes = self.source.populations(theta[:-2])
         return np.clip(p, _LEAST_P, 1.0 - _LEAST_P), slopes
 
+    def law(self, theta: Array, counts: Array, place: NDArray[np.intp]) -> tuple[Array, Array]:
+        """ln P of each reading, and its slopes; see `law_of_counts`."""
+        p, slopes = self.populations(theta)
+        logs, scores = law_of_counts(counts, p[place], theta[-2], theta[-1], self.beliefs.atoms)
+        return logs, np.vstack([slopes[:, place] * scores[0], scores[1:]])
+
+    def mixture(self, theta: Array) -> tuple[Array, Array]:
+        """Binomial atoms, and their mean counts."""
+        number = np.arange(self.beliefs.atoms + 1.0)
+        p, _ = self.populations(theta)
+        share = np.exp(_log_binomial(p, number, self.beliefs.atoms))
+        return share, theta[-2] * number + theta[-1]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountedLikelihood(Likelihood):
@@ -127,8 +158,8 @@ class CountedLikelihood(Likelihood):
     def evaluate(self, x: Array) -> Point:
         """Value, gradient, and the sum of outer products of the readings' scores."""
         theta = self.theta(x)
-        value, scores, information = self._readings(theta)
-        gradient = scores.sum(axis=1)
+        logs, scores = _counted(self).law(theta, self.counts, self.place)
+        value, gradient, information = float(logs.sum()), scores.sum(axis=1), scores @ scores.T
         for index, parameter in enumerate(self.curve.parameters):
             if parameter.prior is not None:
                 mean, std = parameter.prior
@@ -139,15 +170,6 @@ class CountedLikelihood(Likelihood):
         return Point(
             x, value, gradient * self.scale, information * np.outer(self.scale, self.scale)
         )
-
-    def _readings(self, theta: Array) -> tuple[float, Array, Array]:
-        curve = _counted(self)
-        p, slopes = curve.populations(theta)
-        logs, scores = law_of_counts(
-            self.counts, p[self.place], theta[-2], theta[-1], curve.beliefs.atoms
-        )
-        full = np.vstack([slopes[:, self.place] * scores[0], scores[1:]])
-        return float(logs.sum()), full, full @ full.T
 
 
 def law_of_counts(
@@ -196,11 +218,8 @@ class CountedReadings:
         return cls(counts, place, Groups(known, number, total, scatter))
 
 
-def fit_counts(
-    source: Populations, beliefs: CountingBeliefs, data: CountedReadings, starts: Sequence[Array]
-) -> Fitted:
+def fit_counts(curve: CountingCurve, data: CountedReadings, starts: Sequence[Array]) -> Fitted:
     """Best of the maxima reached from the starts, and those that nearly match it."""
-    curve = CountedCurve(source, beliefs)
     first = _scaled(curve, data, np.asarray(starts[0], dtype=np.float64))
     found = []
     for start in starts:
@@ -217,38 +236,31 @@ def fit_counts(
     return Fitted(likelihood, again, tuple(rivals))
 
 
-def approximate(
-    source: Populations, beliefs: CountingBeliefs, data: CountedReadings, start: Array
-) -> tuple[float, Array]:
+def approximate(curve: CountingCurve, data: CountedReadings, start: Array) -> tuple[float, Array]:
     """Log-likelihood and maximum of Gaussian counts with the law's moments: cheap, for starts."""
-    likelihood = scaled(CountedCurve(source, beliefs), "gaussian", data.groups, start)
+    likelihood = scaled(curve, "gaussian", data.groups, start)
     found = maximise(likelihood, np.zeros(start.size), iterations=40)
     return found.point.value, likelihood.theta(found.point.x)
 
 
 def gains_that_fit(
-    source: Populations,
-    beliefs: CountingBeliefs,
-    data: CountedReadings,
-    theta: Array,
-    gains: Array,
-    most: int = 3,
+    curve: CountingCurve, data: CountedReadings, theta: Array, gains: Array, most: int = 3
 ) -> list[Array]:
     """Starts like `theta` with the best of some gains: the peaks of an atom more or less."""
-    likelihood = _scaled(CountedCurve(source, beliefs), data, theta)
     values, points = [], []
-    for gain in np.clip(gains, *beliefs.gain_range):
+    limits = curve.parameters[-2]
+    for gain in np.clip(gains, limits.low, limits.high):
         trial = np.array(theta, dtype=np.float64)
         trial[-2] = gain
         points.append(trial)
-        values.append(likelihood.evaluate((trial - likelihood.origin) / likelihood.scale).value)
+        values.append(float(curve.law(trial, data.counts, data.place)[0].sum()))
     edge = np.r_[-np.inf, values, -np.inf]
     peaks = np.flatnonzero((edge[1:-1] >= edge[:-2]) & (edge[1:-1] >= edge[2:]))
     best = peaks[np.argsort(-np.array(values)[peaks])[:most]]
     return [points[one] for one in best]
 
 
-def _scaled(curve: CountedCurve, data: CountedReadings, theta: Array) -> CountedLikelihood:
+def _scaled(curve: CountingCurve, data: CountedReadings, theta: Array) -> CountedLikelihood:
     parameters = curve.parameters
     low = np.array([p.low for p in parameters])
     high = np.array([p.high for p in parameters])
@@ -261,11 +273,8 @@ def _scaled(curve: CountedCurve, data: CountedReadings, theta: Array) -> Counted
     return CountedLikelihood(curve, "poisson", data.groups, origin, scale, data.counts, data.place)
 
 
-def _counted(likelihood: Likelihood) -> CountedCurve:
-    curve = likelihood.curve
-    if not isinstance(curve, CountedCurve):
-        raise TypeError("the exact law of counts needs a CountedCurve")
-    return curve
+def _counted(likelihood: Likelihood) -> CountingCurve:
+    return cast(CountingCurve, likelihood.curve)
 
 
 def check_counts(fitted: Fitted) -> GoodnessOfFit | None:
@@ -274,10 +283,7 @@ def check_counts(fitted: Fitted) -> GoodnessOfFit | None:
     if not isinstance(likelihood, CountedLikelihood):
         raise TypeError("the check of counts needs a fit of counts")
     curve, place, theta = _counted(likelihood), likelihood.place, fitted.theta
-    p, _ = curve.populations(theta)
-    number = np.arange(curve.beliefs.atoms + 1.0)
-    share = np.exp(_log_binomial(p, number, curve.beliefs.atoms))
-    mean = theta[-2] * number + theta[-1]
+    share, mean = curve.mixture(theta)
     counts = likelihood.counts[:, None]
     earlier = np.maximum(counts - 1.0, 0.0)
     below, upto = (np.sum(share[place] * pdtr(y, mean), axis=1) for y in (earlier, counts))
@@ -321,34 +327,23 @@ def _log_binomial(p: Array, number: Array, atoms: int) -> Array:
     return logs
 
 
-def counting_bounds(
-    source: Populations, beliefs: CountingBeliefs, theta: Array, readings: Array
-) -> Array:
+def counting_bounds(curve: CountingCurve, theta: Array, readings: Array) -> Array:
     """Covariance bound of all parameters, priors included.
 
     The expectation is summed over counts that are finely spaced in the square root, where the
     law is smooth.
 
     Args:
-        source: the populations at K settings.
-        beliefs: atoms, and priors if any.
+        curve: at K settings.
         theta: true parameters, gain and background last.
         readings: (K,) readings of each setting.
     """
-    curve = CountedCurve(source, beliefs)
-    p, slopes = curve.populations(theta)
-    gain, background = theta[-2], theta[-1]
-    nodes, width = _nodes(gain * beliefs.atoms + background)
+    nodes, width = _nodes(float(curve.mixture(theta)[1].max()))
     norm = gammaln(nodes + 1.0)
     information = np.zeros((theta.size, theta.size))
     for index, times in enumerate(readings):
-        same = np.full(nodes.size, p[index])
-        logs, scores = law_of_counts(nodes, same, gain, background, beliefs.atoms)
-        weight = width * np.exp(logs - norm)
-        turn = np.zeros((theta.size, 3))
-        turn[:-2, 0] = slopes[:, index]
-        turn[-2, 1] = turn[-1, 2] = 1.0
-        information += times * (turn @ ((scores * weight) @ scores.T) @ turn.T)
+        logs, scores = curve.law(theta, nodes, np.full(nodes.size, index, dtype=np.intp))
+        information += times * ((scores * (width * np.exp(logs - norm))) @ scores.T)
     for index, parameter in enumerate(curve.parameters):
         if parameter.prior is not None:
             information[index, index] += 1.0 / parameter.prior[1] ** 2

@@ -19,15 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from .calibrations_check import result
 from .calibrations_counting import (
+    CountedCurve,
     CountedReadings,
     CountingBeliefs,
+    CountingCurve,
     Populations,
     approximate,
     check_counts,
     counting_bounds,
     fit_counts,
     gains_that_fit,
-    law_of_counts,
 )
 from .calibrations_flops import DetuningCurve, DriveCurve, LevelCurve
 from .calibrations_records import Column, Readings
@@ -78,13 +79,13 @@ class _Counted:
 
     def _answer(
         self,
-        source: Populations,
+        curve: CountingCurve,
         data: CountedReadings,
         starts: Sequence[Array],
         level: float,
-        flags: Callable[[Array], list[str]],
+        flags: Callable[[Array], list[str]] = lambda theta: [],
     ) -> Estimate:
-        fitted = fit_counts(source, self.counting, data, starts)
+        fitted = fit_counts(curve, data, starts)
         found = result(
             self.name,
             fitted,
@@ -103,6 +104,7 @@ class _Counted:
         self, source: Populations, data: CountedReadings, axes: Sequence[Array]
     ) -> list[Array]:
         """Cells of a grid of the curve's parameters that fit best, each led to its maximum."""
+        curve = CountedCurve(source, self.counting)
         cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         lines = [self._line(source.populations(cell)[0], data) for cell in cells]
         order = np.argsort([loss for loss, _, _ in lines], kind="stable")
@@ -114,14 +116,13 @@ class _Counted:
             if len(kept) == _TRIED:
                 break
         trials = [
-            approximate(source, self.counting, data, np.array([*cells[one], *lines[one][1:]]))
-            for one in kept
+            approximate(curve, data, np.array([*cells[one], *lines[one][1:]])) for one in kept
         ]
         trials.sort(key=lambda trial: -trial[0])
         best = trials[0][1]
         near = best[-2] * np.linspace(0.98, 1.02, 9)
         others = [theta for value, theta in trials[1:_STARTS] if value > trials[0][0] - _HOPELESS]
-        return [*gains_that_fit(source, self.counting, data, best, near, most=2), *others]
+        return [*gains_that_fit(curve, data, best, near, most=2), *others]
 
     def _line(self, p: Array, data: CountedReadings) -> tuple[float, float, float]:
         """Least squares of gain and background at given probabilities."""
@@ -186,7 +187,7 @@ class DriveCalibration(_Counted):
             np.array([self.beliefs.detuning[0]]),
         )
         return self._answer(
-            curve, data, self._starts(curve, data, axes), level,
+            CountedCurve(curve, self.counting), data, self._starts(curve, data, axes), level,
             lambda theta: _saturation_flags(float(theta[1]), power),
         )  # fmt: skip
 
@@ -243,7 +244,8 @@ class SpectroscopyCalibration(_Counted):
             steps(known.offset_range, 0.5, 15),
             steps(known.rabi_range, 1.0, 25),
         )
-        return self._answer(curve, data, self._starts(curve, data, axes), level, lambda theta: [])
+        starts = self._starts(curve, data, axes)
+        return self._answer(CountedCurve(curve, self.counting), data, starts, level)
 
 
 class GainCalibration(_Counted):
@@ -261,7 +263,8 @@ class GainCalibration(_Counted):
         """
         data = self._data()
         curve = LevelCurve.of(data.groups.settings["level"])
-        found = self._answer(curve, data, self._from_peaks(curve, data), level, lambda theta: [])
+        starts = self._from_peaks(curve, data)
+        found = self._answer(CountedCurve(curve, self.counting), data, starts, level)
         first = {name: found.quantities[name] for name in ("gain", "background")}
         return replace(found, quantities={**first, **found.quantities})
 
@@ -282,7 +285,7 @@ class GainCalibration(_Counted):
         if not (few & ~dark).any():
             few = groups.mean <= np.sort(groups.mean)[min(1, groups.mean.size - 1)]
         part = _part(data, few | dark)
-        sub = LevelCurve.of(curve.level[few | dark])
+        sub = CountedCurve(LevelCurve.of(curve.level[few | dark]), self.counting)
         reach = self.counting.gain_range
         size = math.ceil(6.0 * _FEW_ATOMS * math.log(reach[1] / reach[0]))
         kept = np.flatnonzero((few | dark)[~dark])
@@ -290,16 +293,10 @@ class GainCalibration(_Counted):
         for gain in np.geomspace(*reach, size):
             theta = at(float(gain))
             chosen = np.array([*theta[kept], gain, background])
-            (best,) = gains_that_fit(sub, self.counting, part, chosen, np.array([gain]), most=1)
-            trials.append((self._value(sub, part, best), float(gain)))
+            logs, _ = sub.law(chosen, part.counts, part.place)
+            trials.append((float(logs.sum()), float(gain)))
         trials.sort(reverse=True)
         return [at(gain) for _, gain in trials[:3]]
-
-    def _value(self, curve: LevelCurve, data: CountedReadings, theta: Array) -> float:
-        p, _ = curve.populations(theta[:-2])
-        p = np.clip(p, 1e-9, 1.0 - 1e-9)[data.place]
-        logs, _ = law_of_counts(data.counts, p, theta[-2], theta[-1], self.counting.atoms)
-        return float(logs.sum())
 
 
 def population_bounds(
@@ -313,8 +310,9 @@ def population_bounds(
         truth: all parameters, gain and background last.
         readings: (K,) readings of each setting: shots times ensembles.
     """
+    counted = CountedCurve(curve, counting)
     return counting_bounds(
-        curve, counting, np.asarray(truth, dtype=np.float64), np.asarray(readings, np.float64)
+        counted, np.asarray(truth, dtype=np.float64), np.asarray(readings, np.float64)
     )
 
 

@@ -11,6 +11,7 @@ kind                    law                                        parameters
 ======================  =========================================  ==================
 ``aom_amplitude``       y = f_max sin((pi/2) sqrt(x / P_sat))      ``f_max P_sat``
 ``aom_power``           y = G_max sin^2((pi/2) sqrt(x / P_sat))    ``G_max P_sat``
+``opo_squeezing``       y = 2 artanh(pump_max sin(the same angle))  ``pump_max P_sat``
 ``linear``              y = slope x + offset                       ``slope offset``
 ``counts``              y = gain x + background                    ``gain background``
 ======================  =========================================  ==================

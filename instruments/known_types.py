@@ -7,7 +7,17 @@ from typing import Any
 
 from qcodes.instrument import VisaInstrument
 
-from .roles import Aom, CavityTrace, Detector, GradientCoil, Laser, Shutter, Timing
+from .roles import (
+    Aom,
+    CavityTrace,
+    Detector,
+    GradientCoil,
+    Laser,
+    RamanDrive,
+    Shutter,
+    SqueezedSource,
+    Timing,
+)
 from .roles.base import Role
 
 ROLES: tuple[type[Role], ...] = (
@@ -16,7 +26,9 @@ ROLES: tuple[type[Role], ...] = (
     Detector,
     GradientCoil,
     Laser,
+    RamanDrive,
     Shutter,
+    SqueezedSource,
     Timing,
 )
 DRIVERS: tuple[str, ...] = (

@@ -13,7 +13,7 @@ COPPER = 3.93e-3
 COLD = 20.0
 """degC at which `COPPER` and a coil's cold resistance are stated."""
 
-Kind = Literal["aom_amplitude", "aom_power", "linear", "counts"]
+Kind = Literal["aom_amplitude", "aom_power", "opo_squeezing", "linear", "counts"]
 Values = tuple[float, ...]
 
 
@@ -72,6 +72,25 @@ def _aom_problem(p: Values, low: float, high: float) -> str | None:
     return None
 
 
+def _opo_squeezing(p: Values, x: float) -> float:
+    """r of an OPO below threshold whose pump passes an AOM: e^(-2r) = ((1-s)/(1+s))^2, at the
+    centre of its line, without loss; s^2 is the pump's power over its threshold's."""
+    return 2.0 * math.atanh(p[0] * math.sin(_angle(p, x)))
+
+
+def _opo_gradient(p: Values, x: float) -> Values:
+    angle = _angle(p, x)
+    slope = 2.0 / (1.0 - (p[0] * math.sin(angle)) ** 2)
+    return slope * math.sin(angle), -slope * p[0] * math.cos(angle) * angle / (2 * p[1])
+
+
+def _opo_problem(p: Values, low: float, high: float) -> str | None:
+    problem = _aom_problem(p, low, high)
+    if problem is None and p[0] * math.sin(_angle(p, high)) >= 1.0:
+        problem = "the OPO passes its threshold: end the domain below"
+    return problem
+
+
 def _line_problem(p: Values, low: float, high: float) -> str | None:
     return "its slope is 0" if p[0] == 0 else None
 
@@ -116,6 +135,14 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             gradient=_rate_gradient,
             problem=_aom_problem,
         ),
+        "opo_squeezing": Law(
+            names=("pump_max", "P_sat"),
+            units=("W", "1"),
+            forward=_opo_squeezing,
+            inverse=lambda p, y: _power(p, math.tanh(max(y, 0.0) / 2) / p[0]),
+            gradient=_opo_gradient,
+            problem=_opo_problem,
+        ),
         "linear": Law(
             ("slope", "offset"), None, _line, _line_inverse, _line_gradient, _line_problem
         ),
@@ -129,3 +156,54 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TwoModeRaman:
+    """The two Raman couplings of one cavity mode: O_1 by `minus`, O_2^+ by `plus`.
+
+    Ordinary frequencies in Hz throughout. With the two-photon couplings
+    G = g Omega/(2 Delta) of the two tones, gamma = 4 (G_-^2 - G_+^2)/kappa and
+    tanh r = G_+/G_- (Mamaev et al., generalised two-mode squeezing, S54-S56).
+
+    Attributes:
+        coupling: g of one atom and the cavity.
+        linewidth: kappa, the cavity's loss rate of energy.
+        detunings: (Delta_-, Delta_+) of the tones from the excited state.
+        halved: Whether a Rabi frequency Omega stands for H = (Omega/2)|e><s| + h.c.,
+            as in a flopping frequency; else for H = Omega |e><s| + h.c.
+    """
+
+    coupling: float
+    linewidth: float
+    detunings: tuple[float, float]
+    halved: bool = True
+
+    def couplings(self, minus: float, plus: float) -> tuple[float, float]:
+        """|G_-|, |G_+| of two Rabi frequencies."""
+        factor = self.coupling * (0.5 if self.halved else 1.0)
+        low, high = self.detunings
+        return factor * minus / abs(low), factor * plus / abs(high)
+
+    def rates(self, minus: float, plus: float) -> tuple[float, float]:
+        """(r, gamma) of two Rabi frequencies.
+
+        Raises:
+            ValueError: If G_+ is not below G_-: there is no steady state.
+        """
+        low, high = self.couplings(minus, plus)
+        if not high < low:
+            raise ValueError(
+                f"|G_+| = {high:.6g} Hz is not below |G_-| = {low:.6g} Hz: there is no steady state"
+            )
+        return math.atanh(high / low), 4.0 * (low**2 - high**2) / self.linewidth
+
+    def rabi_frequencies(self, squeezing: float, decay: float) -> tuple[float, float]:
+        """The two Rabi frequencies that give r = `squeezing` and gamma = `decay`."""
+        unit = self.couplings(1.0, 1.0)
+        scale = 0.5 * math.sqrt(decay * self.linewidth)
+        return scale * math.cosh(squeezing) / unit[0], scale * math.sinh(squeezing) / unit[1]
+
+    def squeezing_std(self, squeezing: float, minus: float, plus: float) -> float:
+        """Std of r from the relative stds of the two Rabi frequencies: d tanh r = dr/cosh^2 r."""
+        return 0.5 * math.sinh(2.0 * squeezing) * math.hypot(minus, plus)

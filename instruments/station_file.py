@@ -269,6 +269,8 @@ class _Reader:
             rest.lc.data = init.lc.data
         settings = validated(kind.settings_model, rest, self.path, self.problems, f"{name}: ")
         self._check_source(name, kind, init.get("source"))
+        for key, partner in kind.partners.items():
+            self._check_partner(name, key, partner, init.get(key))
         calibration = self._calibration(name, kind, init.get("calibration"))
         problems = {} if settings is None else settings.problems(calibration)
         for key, text in problems.items():
@@ -297,6 +299,18 @@ class _Reader:
             other = self._seen[f"source {source}"]
             self.complain(here, f"{name}: source `{source}` belongs to `{other}` already")
         self._seen[f"source {source}"] = name
+
+    def _check_partner(self, name: str, key: str, wanted: type[Role], stated: Any) -> None:
+        if not isinstance(stated, str):
+            return  # complained of by the settings
+        kind = self._kinds.get(stated)
+        if kind is None or not issubclass(kind, wanted):
+            fitting = [one for one, its in self._kinds.items() if its and issubclass(its, wanted)]
+            self.complain(
+                ("instruments", name, "init", key),
+                f"{name}: `{key}` must name a role of the kind {wanted.__name__} of this file, "
+                f"but is `{stated}`{suggestion(stated, fitting)}",
+            )
 
     def _calibration(self, name: str, kind: type[Role], stated: Any) -> Calibration | None:
         if not isinstance(stated, str) or not kind.calibration_kinds:

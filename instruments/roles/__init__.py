@@ -7,7 +7,9 @@ from .detector import Detector, DetectorProgram
 from .external_trigger import ExternalTrigger, TriggerTimeout
 from .gradient_coil import GradientCoil
 from .laser import Laser
+from .raman_drive import RamanDrive
 from .shutter import Shutter
+from .squeezed_source import SqueezedSource
 from .timing import Timing, TimingProgram
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "GradientCoil",
     "Health",
     "Laser",
+    "RamanDrive",
     "ReadingsMismatch",
     "Role",
     "SafeResult",
     "Shutter",
+    "SqueezedSource",
     "Timing",
     "TimingProgram",
     "TraceProgram",

@@ -98,6 +98,8 @@ class Role(Instrument):
     calibration_units: ClassVar[tuple[str, str] | None] = None
     """Units of the calibration's two sides that this role works in."""
     calibration_optional: ClassVar[bool] = False
+    partners: ClassVar[Mapping[str, type[Role]]] = MappingProxyType({})
+    """Settings that name another role of the station, with its kind."""
     sources: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """Drivers of this package that fit, with the channels to choose from (none: the driver)."""
 

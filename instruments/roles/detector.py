@@ -6,7 +6,7 @@ so each shot gives one reading per ensemble, in the order of time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..calibration import Calibration
 from ..drivers.keysight_53220a import Keysight53220A
 from ..errors import InstrumentError, LimitError
 from ..timeline import Window
@@ -39,6 +40,9 @@ class DetectorSettings(RoleSettings):
         channel: Input of the counter with the photon pulses.
         gate_polarity: POS: the counter counts while the gate line is high.
         threshold: Level in V at which a pulse counts.
+        counts_between: Smallest and largest sum of the raw counts of a good shot: fewer
+            mean that atoms were missing, more that light was there which no atoms give.
+            The engine marks other shots and repeats them.
     """
 
     calibration: str
@@ -46,6 +50,14 @@ class DetectorSettings(RoleSettings):
     channel: Literal[1, 2] = 1
     gate_polarity: Literal["POS", "NEG"] = "POS"
     threshold: Annotated[float, Field(ge=-5.125, le=5.125)] = 1.0
+    counts_between: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+
+    def problems(self, calibration: Calibration | None) -> Mapping[str, str]:
+        """Two limits, the smaller first."""
+        limits = self.counts_between
+        if limits is not None and not 0 <= limits[0] < limits[1]:
+            return {"counts_between": f"must be two counts, the smaller first, but is {limits}"}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,13 @@ class CountsGuard:
         return outside, Trip("atom number", text, status)
 
 
+def station_guards(station: Any) -> list[Guard]:
+    """What the station file guards besides the roles' health: the counts of its detectors."""
+    stated = (getattr(role, "settings", None) for role in station.roles.values())
+    limits = (getattr(settings, "counts_between", None) for settings in stated)
+    return [CountsGuard(low, high) for low, high in filter(None, limits)]
+
+
 class Guards:
     """All guards of a run.
 

@@ -15,7 +15,7 @@ from ..recording import RunWriter
 from .checking import check_steps
 from .engine import Engine
 from .events import Incident, RunFinished, RunStarted, Subscriber, Subscribers
-from .guards import Guard, Guards
+from .guards import Guard, Guards, station_guards
 from .interrupts import Interrupts
 from .orders import OnPause, Orders, Outcome
 from .past import Past, read_past
@@ -74,7 +74,8 @@ def run(
         on_pause: Asks the operator what to do after the first Ctrl-C: True goes on. Without it the
             first Ctrl-C stops the run after the block in progress.
         patience: Time that guards (an unlocked laser, say) may cost in all, in s.
-        guards: Further guards, besides the health of every role and those of the protocol.
+        guards: Further guards, besides the health of every role, those of the protocol and
+            those of the station file.
         resume: Directory of a run that was interrupted, stopped or failed: the protocol is
             replayed against its records without touching an instrument, then goes on where it
             stopped. A rehearsal's station is opened with ``options=resume_options(resume)``.
@@ -100,7 +101,8 @@ def run(
     estimator = protocol.estimator(calibrations)
     expected = check_steps(protocol, station, seed)
     own_guards = getattr(protocol, "guards", None)
-    all_guards = Guards([*(own_guards(calibrations) if own_guards else ()), *guards])
+    brought = own_guards(calibrations) if own_guards else ()
+    all_guards = Guards([*brought, *station_guards(station), *guards])
     listeners = Subscribers(subscribers)
     interrupts = Interrupts(can_pause=on_pause is not None)
     run_time = RunTime.from_now(station.clock) if resume is None else resumed_time(past, station)

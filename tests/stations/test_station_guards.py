@@ -228,3 +228,30 @@ def test_levels_off_the_screen_are_refused(opened: Opened) -> None:
                 + "  # ---- what a physicist sets"
             }
         )
+
+
+# ---- atom number --------------------------------------------------------------------
+
+
+def test_shots_with_impossible_counts_are_marked_and_repeated(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """The station file's limits on the raw counts: on record, named, and as many taken again."""
+    protocol: Any = RamseyEllipse(shots=30, block=30)
+    limits = {"      threshold: 1.0": "      threshold: 1.0\n      counts_between: [2000, 11000]"}
+    with opened(limits) as station:
+        result = run(protocol, station, data=tmp_path)
+    total = result.records["counts"].values.sum(axis=1)
+    status = result.records["status"].values
+    good = (total >= 2000) & (total <= 11000)
+    assert np.array_equal(status == Status.OK, good) and not good.all()
+    assert result.shots == good.sum() == 30
+    assert set(status[~good].tolist()) <= {Status.ABORTED, Status.SATURATED}
+    (first, *_) = [event for event in result.run.events() if event["kind"] == "guard"]
+    assert "shots have counts outside [2000, 11000]" in first["text"]
+
+
+def test_limits_of_the_counts_the_wrong_way_round_are_refused(opened: Opened) -> None:
+    """With the file."""
+    with pytest.raises(StationFileError, match="the smaller first"):
+        opened({"      threshold: 1.0": "      threshold: 1.0\n      counts_between: [9, 3]"})

@@ -31,6 +31,7 @@ from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_choice import EstimatorRangeError
 from .ellipse_joint import EllipseContrasts, JointEllipses
 from .ellipse_phase import EllipsePhase
+from .ellipse_schedule import EllipseSchedule
 from .ellipse_starts import EllipseFit, fit_conic, fit_geometric
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .gradient_curvature import GradientCurvature, gradient_curvature_bounds
@@ -55,6 +56,8 @@ from .records import RecordError
 from .relaxation_beliefs import RelaxationBeliefs
 from .relaxation_bounds import RelaxationBounds, relaxation_bounds
 from .relaxation_trace import RelaxationTrace
+from .schedule_beliefs import BiasSetting, ScheduleBeliefs
+from .schedule_bounds import ScheduleBounds, preparation_gain, schedule_bounds
 from .squeezing_beliefs import SqueezingBeliefs
 from .squeezing_bounds import squeezing_bounds, tomography_bounds
 from .squeezing_certificate import SqueezingCertificate
@@ -71,6 +74,7 @@ __all__ = [
     "AdaptivePumping",
     "AomCalibration",
     "Axis",
+    "BiasSetting",
     "Bounds",
     "Calibrated",
     "ChainValues",
@@ -86,6 +90,7 @@ __all__ = [
     "EllipseContrasts",
     "EllipseFit",
     "EllipsePhase",
+    "EllipseSchedule",
     "Estimate",
     "EstimatorRangeError",
     "FourEnsembleBeliefs",
@@ -113,6 +118,8 @@ __all__ = [
     "RelaxationBeliefs",
     "RelaxationBounds",
     "RelaxationTrace",
+    "ScheduleBeliefs",
+    "ScheduleBounds",
     "SettlingCalibration",
     "SnapshotBeliefs",
     "SqueezingBeliefs",
@@ -146,8 +153,10 @@ __all__ = [
     "gate",
     "gradient_curvature_bounds",
     "hold_bounds",
+    "preparation_gain",
     "rabi_bounds",
     "relaxation_bounds",
+    "schedule_bounds",
     "settling_bounds",
     "snapshot_bounds",
     "squeezing_bounds",

@@ -90,9 +90,17 @@ def ellipse_bounds(truth: EllipseBeliefs, phase: float, shots: int) -> Bounds:
     )
 
 
-def table_information(truth: EllipseBeliefs, phase: float) -> Array:
-    """(5, 5) information of one shot, summed over binned counts or over atom numbers."""
-    likelihood = TableLikelihood(truth)
+def table_information(
+    truth: EllipseBeliefs, phase: float, likelihood: TableLikelihood | None = None
+) -> Array:
+    """(5, 5) information of one shot, summed over binned counts or over atom numbers.
+
+    Args:
+        truth: values of the nuisances.
+        phase: phi, radians.
+        likelihood: the table of another state; the prepared one's if not given.
+    """
+    likelihood = TableLikelihood(truth) if likelihood is None else likelihood
     tables = likelihood.tables(phase, truth.centre)
     if truth.counting_noise * math.sqrt(2.0) < _RESOLVED:
         return _resolved_information(truth, tables)

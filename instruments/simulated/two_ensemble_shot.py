@@ -10,7 +10,8 @@ the modulator's RF switch is open and RF is on the wire. Then
 * readout: each counting gate sees the ensembles that are lit meanwhile.
 
 Without any coupling the atoms are independent, and one pulse (`two_ensemble_pulse`) or two
-(`two_ensemble_fringe`) are answered for. Where none of these stories holds, an `ApparatusFault`
+(`two_ensemble_fringe`) are answered for; so is the coupling alone after one pulse
+(`two_ensemble_decay`). Where none of these stories holds, an `ApparatusFault`
 says what the wires did instead.
 """
 
@@ -19,16 +20,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from ...models.pulses import detuned_pulse
 from ...models.two_ensembles import SteadyState, TwoEnsembles, steady_state
-from .beams import TWO_PI, diffracted, edges_of, good_light, tone_at
+from .beams import TWO_PI
 from .beams import in_time as _at
-from .lines import TIME_GRID, ApparatusFault, RFTone, Timeline, either, value_at
+from .lines import ApparatusFault, Timeline, either
 from .truth import TwoEnsembleTruth
+from .two_ensemble_decay import MOST_TURN, DecayedShot
 from .two_ensemble_fringe import FringeShot
+from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
+from .two_ensemble_pieces import runs_of as _runs
+from .two_ensemble_pieces import span_of as _span
 from .two_ensemble_pulse import PulsedShot
+
+__all__ = [
+    "HARMLESS",
+    "LARGEST_FIRST_TURN",
+    "LEAST_RELAXATION",
+    "Gate",
+    "Piece",
+    "ShotPhysics",
+    "cut_pieces",
+    "read_gates",
+    "read_shot",
+]
 
 LEAST_RELAXATION = 10.0
 """Smallest Gamma * time * Var(S1y + S2y) at which the state is taken for the steady one.
@@ -41,47 +57,6 @@ HARMLESS = 1e-6
 
 LARGEST_FIRST_TURN = math.pi
 """Radians: a longer first pulse without coupling is a preparation that failed, not a pulse."""
-
-FELT_LINES = (
-    "drive.rf",
-    "drive.switch",
-    "coupling.rf",
-    "coupling.switch",
-    "gradient.current",
-    "counter.gate",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A time in which nothing changes that the atoms feel; strengths are angular rates."""
-
-    start: float
-    stop: float
-    rabi: float
-    drive_tone: RFTone | None
-    decay: float
-    detuning: float
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.stop - self.start
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One opening of the counter's gate and how long each ensemble was lit during it."""
-
-    start: float
-    stop: float
-    lit: tuple[float, float]
-
-    @property
-    def ensemble(self) -> int | None:
-        """1 or 2 when exactly that ensemble is lit, else None."""
-        first, second = (seconds > 0.0 for seconds in self.lit)
-        return None if first == second else (1 if first else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +76,6 @@ class ShotPhysics:
     bias_phase: float
     pulse_area: float
     relaxation: float
-
-
-def read_gates(timeline: Timeline) -> tuple[Gate, ...]:
-    """Openings of `counter.gate` in the order of time."""
-    light = good_light(timeline)
-    gates = []
-    for window in either([timeline.get("counter.gate", ())]):
-        lit = [
-            sum(
-                max(0.0, min(a.stop, b.stop, window.stop) - max(a.start, b.start, window.start))
-                for a in either([timeline.get(f"probe.{ensemble}", ())])
-                for b in light
-            )
-            for ensemble in (1, 2)
-        ]
-        gates.append(Gate(window.start, window.stop, (lit[0], lit[1])))
-    return tuple(gates)
 
 
 def read_shot(
@@ -148,6 +106,10 @@ def read_shot(
             return _pulsed(pieces, gates, timeline)
         if len(driven) == 2 and _turn(driven[0]) <= LARGEST_FIRST_TURN:
             return _fringe(driven, pieces, gates, timeline, truth)
+    elif len(driven) == 1 and all(
+        piece.start >= driven[0][-1].stop for piece in pieces if piece.decay
+    ):
+        return _decayed(pieces, gates, timeline)
     preparation, state = _preparation(pieces, truth)
     later = [piece for piece in pieces if piece.start >= preparation.stop]
     _check_decoupled(later)
@@ -188,6 +150,40 @@ def _pulsed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> P
     return PulsedShot(pulse.rabi, pulse.detuning, pulse.duration)
 
 
+def _decayed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> DecayedShot:
+    """One pulse on unprepared atoms, then the coupling alone."""
+    pulse = _pulse(pieces)
+    if pulse is None:
+        raise ApparatusFault("no drive reached the atoms: check drive.rf and drive.switch")
+    coupled = [piece for piece in pieces if piece.decay]
+    end = coupled[-1].stop
+    for gate in gates:
+        if gate.start < end:
+            raise ApparatusFault(
+                f"the counter's gate opens at {_at(gate.start)}, while the cavity is coupled "
+                f"({_span(coupled[0], coupled[-1])}): check the windows on counter.gate and "
+                "coupling.switch"
+            )
+    _check_probes(timeline, pulse, end)
+    apart = sum(
+        0.5 * abs(piece.detuning) * piece.duration
+        for piece in pieces
+        if pulse.stop <= piece.start < end
+    )
+    if apart > MOST_TURN:
+        raise ApparatusFault(
+            f"the detuning difference turns the ensembles {apart:.3g} rad apart before the "
+            f"coupling closes at {_at(end)}, so they do not decay as one; up to {MOST_TURN:g} rad "
+            "there is an answer: check the coil current on gradient.current"
+        )
+    return DecayedShot(
+        rabi=pulse.rabi,
+        detuning=pulse.detuning,
+        duration=pulse.duration,
+        decay=sum(piece.decay * piece.duration for piece in coupled),
+    )
+
+
 def _turn(run: Sequence[Piece]) -> float:
     return sum(abs(piece.rabi) * piece.duration for piece in run)
 
@@ -223,35 +219,6 @@ def _fringe(
         area=end.area,
         phase=truth.signal + begin.phase_after + dark + end.phase_before,
     )
-
-
-def cut_pieces(
-    timeline: Timeline, truth: TwoEnsembleTruth, drive_scale: float, current_scale: float
-) -> list[Piece]:
-    """All that the atoms feel, in pieces; equal neighbours are one piece."""
-    light = good_light(timeline)
-    pieces: list[Piece] = []
-    for start, stop in pairwise(
-        edges_of([light, *(timeline.get(name, ()) for name in FELT_LINES)])
-    ):
-        middle = 0.5 * (start + stop)
-        lit = bool(value_at(light, middle, False))
-        drive = tone_at(timeline, "drive", middle, lit, truth.drive)
-        coupling = tone_at(timeline, "coupling", middle, lit, truth.coupling)
-        current = float(value_at(timeline.get("gradient.current", ()), middle, 0.0))
-        piece = Piece(
-            start=start,
-            stop=stop,
-            rabi=TWO_PI * drive_scale * diffracted(drive, truth.drive),
-            drive_tone=drive,
-            decay=TWO_PI * diffracted(coupling, truth.coupling, power=2),
-            detuning=TWO_PI * (truth.slope * current * current_scale + truth.offset),
-        )
-        if pieces and replace(pieces[-1], start=start, stop=stop) == piece:
-            pieces[-1] = replace(pieces[-1], stop=stop)
-        else:
-            pieces.append(piece)
-    return pieces
 
 
 def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, SteadyState]:
@@ -293,17 +260,6 @@ def _preparation(pieces: list[Piece], truth: TwoEnsembleTruth) -> tuple[Piece, S
 
 def _relaxation(piece: Piece, state: SteadyState) -> float:
     return piece.decay * piece.duration * state.variance
-
-
-def _runs(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Groups of pieces that follow each other without a gap."""
-    runs: list[list[Piece]] = []
-    for piece in pieces:
-        if runs and piece.start - runs[-1][-1].stop < TIME_GRID:
-            runs[-1].append(piece)
-        else:
-            runs.append([piece])
-    return runs
 
 
 def _check_decoupled(later: list[Piece]) -> None:
@@ -373,7 +329,3 @@ def _early_gate(gate: Gate, preparation: Piece, pulse: Piece | None) -> str:
         "before their phase is turned into populations: move the gate on counter.gate, or check "
         "which window is wired to it"
     )
-
-
-def _span(first: Piece, last: Piece | None = None) -> str:
-    return f"{_at(first.start)} to {_at((last or first).stop)}"

@@ -37,7 +37,8 @@ APPROXIMATIONS = (
     f"the steady state is exact; Gamma * t * Var >= {LEAST_RELAXATION:g} counts as having reached "
     "it (infidelity below 1e-3)",
     "the common phase is uniform and new in every shot",
-    "without coupling light, after one pulse: independent atoms, exactly",
+    "without coupling light, after one pulse: independent atoms, exactly; collective decay after "
+    "it exactly for ensembles of equal phase",
     "light and RF switch at once, without the rise time of a modulator or the time constant of "
     "a coil",
     "no single-atom decay, loss or heating; probe light does not change the counted atoms",
@@ -179,6 +180,8 @@ class TwoEnsembleCavity:
             "shots": sums.shots + sums.pulsed_shots,
             "drive_full_rabi": self.truth.drive.full_strength * sums.drive_scale / sums.fired,
             "drive_saturation_power": self.truth.drive.saturation_power,
+            "coupling_full_decay": self.truth.coupling.full_strength,
+            "coupling_saturation_power": self.truth.coupling.saturation_power,
             "gradient_slope": self.truth.slope * sums.current_scale / sums.fired,
             "gradient_offset": self.truth.offset,
             "atoms": self.truth.atoms,

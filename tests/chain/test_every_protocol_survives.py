@@ -52,7 +52,7 @@ SMALL: Mapping[str, Small] = {
     "calibrate_detuning": Small({"shots": 4, "dark_shots": 10}, blocks=12),
     "calibrate_rabi": Small({"shots": 4, "dark_shots": 10}, blocks=12),
     "dissipative_preparation": Small(
-        {"holds": 4, "shots_per_hold": 20, "passes": 1, "angles": 0, "length_shots": 20}, blocks=2
+        {"holds": 4, "shots_per_hold": 20, "passes": 2, "angles": 0, "length_shots": 20}, blocks=2
     ),
     "pumping_adaptive": Small({"rounds": 8, "shots_per_round": 10, "hold": 0.15}),
     "pumping_scan": Small({"points": 5, "shots_per_point": 20, "passes": 2, "hold": 0.15}),

@@ -49,36 +49,54 @@ def relaxation_bounds(
         ValueError: on times that are negative or not finite.
     """
     coordinates = beliefs.coordinates()
-    natural = np.array(
-        [
-            values[c.name] - (beliefs.exchange if c.name == "exchange" else 0.0)
-            for c in coordinates.all
-        ]
-    )
-    gain, background = float(natural[-2]), float(natural[-1])
+    natural = _natural(beliefs, values)
     holds, shots = np.unique(np.asarray(times, dtype=np.float64), return_counts=True)
-    outcomes = outcomes_at(beliefs, natural[:-2], holds)
-    edges = _count_edges(gain * beliefs.atoms + background)
-    kernel, by_background = bin_kernels(edges, gain, background, beliefs.atoms)
-    by_gain = by_background * (gain * np.arange(beliefs.atoms + 1.0))
-    exact = np.zeros((natural.size, natural.size))
-    independent = np.zeros_like(exact)
-    for number, repeats in enumerate(shots):
-        tables = np.concatenate(
-            [outcomes.probability[None, number], outcomes.slopes[:, number][: natural.size - 2]]
-        )
-        for total, given in ((exact, tables), (independent, _binomial(tables))):
-            total += repeats * _information(given, kernel, by_gain, by_background)
+    exact, independent = (
+        np.einsum("t,tij->ij", shots, information)
+        for information in information_by_hold(beliefs, values, holds)
+    )
     prior = np.diag(coordinates.weight)
     slopes = np.array(
         [1.0 if c.linear else value for c, value in zip(coordinates.all, natural, strict=True)]
     )
     stds = [
-        slopes * np.sqrt(np.diag(_inverse(information + prior)))
+        slopes * np.sqrt(np.diag(inverse_of(information + prior)))
         for information in (exact, independent)
     ]
     named = [dict(zip(coordinates.names, map(float, std), strict=True)) for std in stds]
     return RelaxationBounds(named[0], named[1], exact + prior)
+
+
+def information_by_hold(
+    beliefs: RelaxationBeliefs, values: Mapping[str, float], holds: Array
+) -> tuple[Array, Array]:
+    """Expected information of one shot at each of rising holds, (T, k, k), without priors.
+
+    On ln rates (chi itself), ln gain and background; of the exact state, and of independent atoms
+    with the same mean populations.
+    """
+    natural = _natural(beliefs, values)
+    gain, background = float(natural[-2]), float(natural[-1])
+    outcomes = outcomes_at(beliefs, natural[:-2], holds)
+    edges = _count_edges(gain * beliefs.atoms + background)
+    kernel, by_background = bin_kernels(edges, gain, background, beliefs.atoms)
+    by_gain = by_background * (gain * np.arange(beliefs.atoms + 1.0))
+    exact, independent = [], []
+    for number in range(holds.size):
+        tables = np.concatenate(
+            [outcomes.probability[None, number], outcomes.slopes[: natural.size - 2, number]]
+        )
+        exact.append(_information(tables, kernel, by_gain, by_background))
+        independent.append(_information(_binomial(tables), kernel, by_gain, by_background))
+    return np.array(exact), np.array(independent)
+
+
+def _natural(beliefs: RelaxationBeliefs, values: Mapping[str, float]) -> Array:
+    """Values of the coordinates; chi less its belief."""
+    names = beliefs.coordinates().names
+    return np.array(
+        [values[name] - (beliefs.exchange if name == "exchange" else 0.0) for name in names]
+    )
 
 
 def _information(tables: Array, kernel: Array, by_gain: Array, by_background: Array) -> Array:
@@ -124,7 +142,7 @@ def _count_edges(top: float) -> Array:
     return np.append(edges, max(edges[-1] + 1.0, math.ceil(most)))
 
 
-def _inverse(information: Array) -> Array:
+def inverse_of(information: Array) -> Array:
     """Inverse with every coordinate scaled to one; undetermined directions become very wide."""
     scale = np.sqrt(np.maximum(np.diag(information), 1e-12))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))

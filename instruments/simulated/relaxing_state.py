@@ -85,7 +85,7 @@ def _damped(spin: float, state: Matrix, step: Step) -> Matrix:
     drift = (-1j * hamiltonian - 0.5 * emission).tocsr()
     largest = 2.0 * spin * math.hypot(step.rabi, 0.5 * step.detuning)
     total = 2.0 * spin
-    fastest = step.decay * math.ceil(0.5 * total * (total + 2.0) + 1.0)
+    fastest = step.decay * total * (total + 1.0)  # of J = 2S, from m = 0 or 1
     # Axes as of the same equation in the coupled basis, where they were measured.
     ellipse = Ellipse(1.6 * fastest, 2.06 * largest + 0.25 * fastest)
     parts = max(1, math.ceil(step.duration * ellipse.imaginary / _REACH))
@@ -114,14 +114,16 @@ def _recursion(
         scale: float, shift: float
     ) -> Callable[[NDArray[Any], NDArray[Any], float], None]:
         half = (scale * (drift + 0.5 * shift * sp.eye_array(size))).tocsr()
-        emit = (math.sqrt(scale) * jump).tocsr()
+        emit = (math.sqrt(0.5 * scale) * jump).tocsr()
 
         def advance(now: NDArray[Any], before: NDArray[Any], back: float) -> None:
+            # Half of everything, jumps included, then the sum with its conjugate: what rounding
+            # leaves that is not Hermitian would only jump, not decay, and so grow.
             left = half @ now
+            left += emit @ (emit @ now.T).T  # the elements of the jump are real
             before *= -back
             before += left
             before += left.conj().T
-            before += emit @ (emit @ now.T).T  # the elements of the jump are real
 
         return advance
 
@@ -134,7 +136,8 @@ def _single(spin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     size = round(2.0 * spin) + 1
     n = np.arange(1.0, size)
     raising = np.diag(np.sqrt(n * (size - n)), -1)
-    return np.diag(np.arange(size) - spin), np.asarray(raising, dtype=np.float64)
+    z = np.diag(np.arange(size) - spin)
+    return np.asarray(z, dtype=np.float64), np.asarray(raising, dtype=np.float64)
 
 
 @lru_cache(maxsize=8)

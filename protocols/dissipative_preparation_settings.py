@@ -1,0 +1,128 @@
+"""Settings of the dissipative preparation, with their bounds and units."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..models.relaxation_outcomes import LARGEST_SPIN
+
+
+STEEPEST = 0.02
+"""Largest half detuning over the pulse's Rabi frequency: the spin length, turned into the sum by as
+much, adds its square to the second moments."""
+
+
+class DissipativePreparationSettings(BaseModel):
+    """Settings of the dissipative preparation; frequencies are ordinary (Hz), not angular."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    atoms_per_ensemble: int = Field(
+        6,
+        ge=1,
+        le=round(2 * LARGEST_SPIN),
+        description="atoms 2S in each ensemble; the relaxation of more is not solved exactly",
+    )
+    preparation_rabi_hz: float = Field(
+        600.0, gt=0, le=1e6, description="Rabi frequency of the drive during the preparation, Hz"
+    )
+    detuning_hz: float = Field(
+        400.0, gt=0, le=1e6, description="detuning difference of the ensembles, Hz"
+    )
+    collective_decay_hz: float = Field(
+        100.0, gt=0, le=1e6, description="believed collective decay rate Gamma/2pi, Hz"
+    )
+    holds: int = Field(12, ge=2, le=200, description="lengths of the preparation that are counted")
+    first_hold: float = Field(0.3e-3, gt=0, le=10.0, description="shortest of them, s")
+    last_hold: float = Field(6e-3, gt=0, le=10.0, description="longest of them, s")
+    shots_per_hold: int = Field(
+        200, ge=1, le=1_000_000, description="good shots at each of them, on average"
+    )
+    passes: int = Field(4, ge=1, le=10_000, description="passes over the holds, in random order")
+    adaptive: bool = Field(
+        False,
+        description="whether passes after the first go where they tell most of the decay rate",
+    )
+    angles: int = Field(
+        8, ge=0, le=180, description="analysis angles from 0 to pi; even; 0: no tomography"
+    )
+    shots_per_angle: int = Field(150, ge=2, le=1_000_000, description="good shots at each of them")
+    length_shots: int = Field(
+        300, ge=20, le=1_000_000, description="good shots for the spin length"
+    )
+    tomography_hold: float = Field(
+        12e-3, gt=0, le=10.0, description="preparation before the tomography, s"
+    )
+    pulse_rabi_hz: float = Field(
+        25e3,
+        gt=0,
+        le=1e7,
+        description="Rabi frequency of the analysis pulse, Hz; far above the detuning, which tilts "
+        "its axis",
+    )
+    gate: float = Field(5e-3, gt=0, le=10.0, description="length of each counting gate, s")
+    shot_period: float = Field(25e-3, gt=0, le=40.0, description="time from shot to shot, s")
+    cooperativity: float | None = Field(
+        None, gt=0, description="Gamma/gamma of the atoms: the plan names the best drive for it"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DissipativePreparationSettings:
+        if self.last_hold <= self.first_hold:
+            raise ValueError(
+                f"last_hold = {self.last_hold:g} s must be longer than first_hold = "
+                f"{self.first_hold:g} s"
+            )
+        if self.passes > self.shots_per_hold:
+            raise ValueError(
+                f"passes = {self.passes} is more than shots_per_hold = {self.shots_per_hold}: "
+                "each pass takes at least one shot of every hold"
+            )
+        if self.angles and (self.angles < 4 or self.angles % 2):
+            raise ValueError(
+                f"angles = {self.angles} must be 0, or even and at least 4: a quarter turn must "
+                "be among them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _upright_pulse(self) -> DissipativePreparationSettings:
+        tilt = 0.5 * self.detuning_hz / self.pulse_rabi_hz
+        if self.angles and tilt > STEEPEST:
+            raise ValueError(
+                f"pulse_rabi_hz = {self.pulse_rabi_hz:g} is too weak: half the detuning tilts the "
+                f"axis of the analysis pulse by {tilt:.3g}, and at most {STEEPEST:g} is allowed; "
+                f"take at least {0.5 * self.detuning_hz / STEEPEST:.4g} Hz"
+            )
+        return self
+
+    @property
+    def spin(self) -> float:
+        """Collective spin S of each ensemble."""
+        return self.atoms_per_ensemble / 2
+
+    @property
+    def hold_grid(self) -> tuple[float, ...]:
+        """Lengths of the preparation, s, on the microsecond."""
+        grid = np.linspace(self.first_hold, self.last_hold, self.holds)
+        return tuple(round(float(hold) * 1e6) / 1e6 for hold in grid)
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """Pulse areas of the tomography, rad."""
+        return tuple(math.pi * k / self.angles for k in range(self.angles))
+
+    @property
+    def population_shots(self) -> int:
+        """Good shots without a pulse."""
+        return self.holds * self.shots_per_hold
+
+    def visit(self, number: int) -> int:
+        """Shots of one hold in pass ``number``."""
+        return (
+            self.shots_per_hold * (number + 1) // self.passes
+            - self.shots_per_hold * number // self.passes
+        )

@@ -1,0 +1,37 @@
+"""What a tomography of two ensembles would find in a given state: for comparison in rehearsals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.spins import ladder_elements, magnetic_numbers
+
+
+def squeezing_of(state: NDArray[np.complex128], spin: float) -> dict[str, float]:
+    """xi2, xi2_db and spin_length of a state in the product basis, atoms up ascending.
+
+    The variance is the least of cos(a) Jz + sin(a) Jy over the angle a, J = S1 + S2; the length
+    is |<S1x - S2x>|.
+    """
+    z = np.diag(magnetic_numbers(spin)[::-1])
+    plus = np.diag(ladder_elements(spin)[::-1], -1)
+    one = np.eye(z.shape[0])
+    x, y = 0.5 * (plus + plus.T), -0.5j * (plus - plus.T)
+    totals = [np.kron(part, one) + np.kron(one, part) for part in (y, z)]
+    means = [float(np.trace(part @ state).real) for part in totals]
+    covariance = np.array(
+        [
+            [
+                float(np.trace(0.5 * (a @ b + b @ a) @ state).real) - means[i] * means[k]
+                for k, b in enumerate(totals)
+            ]
+            for i, a in enumerate(totals)
+        ]
+    )
+    least = float(np.linalg.eigvalsh(covariance)[0])
+    length = abs(float(np.trace((np.kron(x, one) - np.kron(one, x)) @ state).real))
+    xi2 = 4.0 * spin * least / length**2 if length else math.inf
+    return {"xi2": xi2, "xi2_db": 10.0 * math.log10(xi2), "spin_length": length}

@@ -1,0 +1,247 @@
+"""Dissipative preparation from the wire to the number: blind runs, wrong wires, a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.stats import binom, chi2
+
+from cavitylab import Station, run
+from cavitylab.instruments.shipped import find_file
+from cavitylab.protocols import DissipativePreparation
+from cavitylab.protocols.engine import (
+    RunResult,
+    resume_options,
+    stored_estimator,
+    stored_records,
+)
+from cavitylab.protocols.engine.shots import ApparatusRefusal
+from cavitylab.protocols.planning import plan_by_name
+from cavitylab.protocols.recording import Run
+
+SHORT = {
+    "atoms_per_ensemble": 2,
+    "preparation_rabi_hz": 300.0,
+    "detuning_hz": 300.0,
+    "holds": 8,
+    "last_hold": 5e-3,
+    "shots_per_hold": 60,
+    "passes": 2,
+    "angles": 4,
+    "shots_per_angle": 60,
+    "length_shots": 60,
+}
+"""780 shots of two times two atoms."""
+
+RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
+SAID = (*RATES, "gain", "background", "xi2_db", "dark_output")
+
+
+def laboratory(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The shipped laboratory with two atoms in each ensemble and some of its text replaced."""
+    text = find_file("dissipative_preparation", ".lab.yaml").read_text(encoding="utf-8")
+    for old, new in (("atoms_per_ensemble: 6", "atoms_per_ensemble: 2"), *changes):
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "small.lab.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def rehearse(folder: Path, seed: int, *changes: tuple[str, str], **settings: object) -> RunResult:
+    """A run on the shipped station and a small laboratory drawn from `seed`."""
+    folder.mkdir(exist_ok=True)
+    lab = laboratory(folder, *changes)
+    with Station.open("dissipative_preparation", rehearse=lab, seed=seed) as station:
+        protocol = DissipativePreparation(**{**SHORT, **settings})
+        return run(protocol, station, data=folder, seed=seed)
+
+
+def pulls(result: RunResult) -> list[float]:
+    """Each quantity's distance from the truth in its standard deviations."""
+    assert result.estimate is not None and result.truth is not None
+    return [
+        (result.estimate[name].value - result.truth[name]) / result.estimate[name].std
+        for name in SAID
+    ]
+
+
+def test_hidden_rates_and_squeezing_are_found(tmp_path: Path) -> None:
+    """Two laboratories: squared pulls follow chi-square (false alarm 1e-4 in all).
+
+    Every rate, gain and background are off by a few per cent; drifts are on.
+    """
+    found = np.array([pulls(rehearse(tmp_path, seed)) for seed in range(40, 42)])
+    limit = chi2.isf(1e-4 / len(SAID), len(found))
+    assert (np.sum(found**2, axis=0) < limit).all(), found
+
+
+@pytest.mark.slow
+def test_intervals_cover_and_are_as_narrow_as_the_bound_allows(tmp_path: Path) -> None:
+    """Over 12 laboratories: truth in the interval (false alarm 1e-4), width within 1.2 bounds."""
+    results = [rehearse(tmp_path, seed, angles=0, passes=1) for seed in range(100, 112)]
+    for name in RATES:
+        inside = 0
+        for result in results:
+            assert result.estimate is not None and result.truth is not None
+            low, high = result.estimate[name].interval
+            inside += low <= result.truth[name] <= high
+        assert inside >= binom.ppf(1e-4 / len(RATES), len(results), 0.945), name
+    widths = []
+    for result in results:
+        assert result.estimate is not None and result.bounds is not None
+        low, high = result.estimate["collective_decay"].interval
+        widths.append((high - low) / (2 * 1.96 * result.bounds.cramer_rao_std))
+    assert 0.8 < np.mean(widths) < 1.2
+
+
+def test_a_stored_run_is_fitted_again_from_its_points(tmp_path: Path) -> None:
+    """The table of points has hold, angle and phase of each; the refit is the same to the bit."""
+    result = rehearse(tmp_path, 7, adaptive=True)
+    protocol = DissipativePreparation(**SHORT)
+    stored = Run.open(result.path)
+    points = stored.load("point")
+    assert np.allclose(points["hold"][:8], protocol.settings.hold_grid)
+    assert np.allclose(points["angle"][8:12], protocol.settings.turns)
+    assert points["pulse_phase"][12] == points["angle"][12] == pytest.approx(np.pi / 2)
+    again = stored_estimator(stored)
+    again.update(stored_records(stored))
+    assert result.estimate is not None
+    first, second = (e.to_json()["estimates"] for e in (result.estimate, again.estimate()))
+    assert first == second
+
+
+@pytest.mark.slow
+def test_adaptive_passes_go_where_the_decay_rate_shows(tmp_path: Path) -> None:
+    """As many shots, unevenly spread, and a narrower bound than the even spread has."""
+    even, chosen = (rehearse(tmp_path, 9, adaptive=one, angles=0, passes=4) for one in (0, 1))
+    assert even.shots == chosen.shots == 480
+    assert even.estimate is not None and chosen.estimate is not None
+    shots = chosen.estimate.diagnostics["hold_shots"]
+    assert min(shots) == 15 and max(shots) > 120
+    assert even.bounds is not None and chosen.bounds is not None
+    assert chosen.bounds.cramer_rao_std < 0.95 * even.bounds.cramer_rao_std
+
+
+WRONG: dict[str, tuple[str, str]] = {
+    "coupling not triggered": ("timing_box.T0, to: rf.SEQ2", "timing_box.GH, to: rf.SEQ2"),
+    "ensemble 2 not lit": ("timing_box.GH, to: probe.2", "timing_box.CD, to: probe.2"),
+    "decay far off": ("full_decay: {nominal: 200.0", "full_decay: {nominal: 50.0"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_wire_shows_in_the_result(tmp_path: Path, name: str) -> None:
+    """No decay, no light on one ensemble, a decay far off: a warning says where to look."""
+    result = rehearse(tmp_path, 3, WRONG[name], angles=0)
+    assert result.estimate is not None
+    assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
+
+
+def test_a_gate_during_the_preparation_is_refused(tmp_path: Path) -> None:
+    """The wire of AB in the gate input: it would count while light acts; the fault says so."""
+    change = ("timing_box.EF|GH, to: counter.gate", "timing_box.AB|EF, to: counter.gate")
+    with pytest.raises(ApparatusRefusal, match=r"counter\.gate"):
+        rehearse(tmp_path, 3, change)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"atoms_per_ensemble": 40}, "less than or equal to 12"),
+        ({"angles": 5}, "even"),
+        ({"last_hold": 1e-4}, "longer than first_hold"),
+        ({"pulse_rabi_hz": 2e3}, "too weak"),
+        ({"passes": 1000}, "shots_per_hold"),
+    ],
+)
+def test_settings_that_contradict_are_refused(settings: dict[str, float], said: str) -> None:
+    """Too many atoms, odd angles, holds that fall, a pulse that the detuning tilts."""
+    with pytest.raises(ValidationError, match=said):
+        DissipativePreparation(**settings)
+
+
+def test_more_atoms_in_the_laboratory_than_can_be_followed_are_refused(tmp_path: Path) -> None:
+    """The apparatus says what it can do and what to take instead."""
+    change = ("atoms_per_ensemble: 2", "atoms_per_ensemble: 40")
+    with pytest.raises(ApparatusRefusal, match="at most 12"):
+        rehearse(tmp_path, 3, change)
+
+
+def test_the_plan_names_precision_and_the_best_drive() -> None:
+    """Nothing is touched; the remark for a cooperativity names drive, detuning and hold."""
+    plan = plan_by_name("dissipative_preparation", {"cooperativity": 2.0})
+    assert plan.ok and plan.prediction is not None
+    assert 0.01 < plan.prediction.std / plan.prediction.supposed < 0.05
+    assert plan.prediction.gain_db > 1.0
+    assert "for C = 2" in plan.remarks[-1] and "drive" in plan.remarks[-1]
+
+
+CHILD = """
+import os, signal, sys
+from cavitylab import Station, run
+from cavitylab.protocols import DissipativePreparation
+from cavitylab.protocols.engine import events
+seen = []
+def listen(event):
+    if isinstance(event, events.BlockRecorded):
+        seen.append(event.acknowledged)
+        if len(seen) == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+settings = eval(sys.argv[3])
+with Station.open("dissipative_preparation", rehearse=sys.argv[2], seed=11) as station:
+    run(DissipativePreparation(**settings), station, data=sys.argv[1], seed=11,
+        subscribers=[listen])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_adaptive_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """kill -9 in the second, adaptive pass; resumed, counts and answer are those of a whole run."""
+    settings = {**SHORT, "adaptive": True}
+    whole = rehearse(tmp_path, 11, adaptive=True)
+    lab, data = str(tmp_path / "small.lab.yaml"), tmp_path / "killed"
+    words = [sys.executable, "-c", CHILD, str(data), lab, repr(settings)]
+    killed = subprocess.run(words, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (path,) = (one.parent for one in data.glob("*/*/data.zarr"))
+    with Station.open(
+        "dissipative_preparation", rehearse=lab, options=resume_options(path)
+    ) as station:
+        resumed = run(DissipativePreparation(**settings), station, resume=path)
+    first, second = (Run.open(one.path).load("shot") for one in (whole, resumed))
+    assert np.array_equal(first["counts"], second["counts"])
+    assert np.array_equal(first["point_index"], second["point_index"])
+    assert whole.estimate is not None and resumed.estimate is not None
+    assert whole.estimate.to_json() == resumed.estimate.to_json()
+
+
+@pytest.mark.slow
+def test_the_command_works_out_of_the_box(tmp_path: Path) -> None:
+    """One JSON object, a figure beside the data, and an answer within 5 sigma of the truth."""
+    words = ["--set", "shots_per_hold=40", "--set", "passes=2", "--json"]
+    arguments = ["run", "dissipative_preparation", "--data", str(tmp_path), "--seed", "5", *words]
+    done = subprocess.run(
+        [sys.executable, "-m", "cavitylab", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    document = json.loads(done.stdout)
+    for name in (*RATES, "xi2"):
+        quantity = document["estimates"][name]
+        assert abs(quantity["value"] - document["truth"][name]) < 5 * quantity["std"]
+    figure = Path(document["run"]) / "figure.png"
+    assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 20_000

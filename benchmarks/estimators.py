@@ -2,6 +2,7 @@
 
     python benchmarks/estimators.py [--rows WORD ...] [--replicates N] [--long] [--seconds T]
                                     [--workers 2] [--figure FILE] [--json FILE] [--list]
+    python benchmarks/estimators.py --read FILE [--pages docs/estimators]
 
 bias/sigma, rmse/bound (Cramer-Rao, all free parameters), coverage of the 68 % and 95 % intervals,
 failures and the median processor time of a fit, each with its Monte-Carlo standard error. A row
@@ -29,6 +30,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import estimator_campaigns  # noqa: E402  (after the number of threads is fixed)
+from estimator_campaigns import pages  # noqa: E402
 from estimator_campaigns.campaign import (  # noqa: E402
     Campaign,
     Row,
@@ -41,16 +43,17 @@ FAST = 0.05  # seconds; below it a fit is repeated often
 SHORT, LONG = (60, 20), (1000, 200)
 SECONDS = (2.0, 300.0)  # of a row, short and long
 PROBES = 3
+PAGES = Path(__file__).parents[1] / "docs" / "estimators"
 FEWEST = 5
 
 
-def discover() -> list[Campaign]:
-    """The rows of every module of `estimator_campaigns`, in the order of the modules' names."""
-    found: list[Campaign] = []
+def discover() -> list[tuple[str, Campaign]]:
+    """(module, row) of every module of `estimator_campaigns`, in the order of their names."""
+    found: list[tuple[str, Campaign]] = []
     for module in sorted(pkgutil.iter_modules(estimator_campaigns.__path__), key=lambda m: m.name):
         loaded = importlib.import_module(f"estimator_campaigns.{module.name}")
         if hasattr(loaded, "rows"):
-            found.extend(loaded.rows())
+            found.extend((module.name, row) for row in loaded.rows())
     return found
 
 
@@ -93,7 +96,7 @@ def measure(index: int, number: int, long: bool, seconds: float, pool: Any) -> l
 
 def line(row: Row) -> str:
     """One line of the table."""
-    verdict = "" if not row.judged else "pass" if not row.misses else "; ".join(row.misses)
+    verdict = row.note if not row.judged else "pass" if not row.misses else "; ".join(row.misses)
     seconds = "-"
     if row.seconds.value == row.seconds.value:
         seconds = f"{1e3 * row.seconds.value:.3g}±{1e3 * row.seconds.error:.2g}"
@@ -110,49 +113,18 @@ HEADING = (
 )
 
 
-def draw(rows: list[Row], path: Path) -> None:
-    """Efficiency and coverage of every row, with three Monte-Carlo standard errors."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    height = 1.2 + 0.28 * len(rows)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, height), sharey=True, layout="constrained"
-    )
-    places = range(len(rows))[::-1]
-    labels = [f"{row.name.strip()}, {row.range}" for row in rows]
-    for place, row in zip(places, rows, strict=True):
-        peer = row.name.startswith(" ")
-        colour = "0.6" if peer else "tab:blue" if not row.misses else "tab:red"
-        if row.efficiency.value == row.efficiency.value:
-            left.errorbar(
-                row.efficiency.value, place, xerr=3.0 * row.efficiency.error, fmt="o", color=colour
-            )
-        if row.coverage[1].value == row.coverage[1].value:
-            right.errorbar(
-                row.coverage[1].value,
-                place,
-                xerr=3.0 * row.coverage[1].error,
-                fmt="s",
-                color=colour,
-            )
-            right.errorbar(
-                row.coverage[0].value,
-                place,
-                xerr=3.0 * row.coverage[0].error,
-                fmt="o",
-                color=colour,
-            )
-    left.set_yticks(list(places), labels, fontsize=8)
-    left.set_xscale("log")
-    left.axvline(1.0, color="0.3", lw=1)
-    left.set_xlabel("rmse / Cramér-Rao bound (grey: peers)")
-    for nominal in (0.68, 0.95):
-        right.axvline(nominal, color="0.3", lw=1)
-    right.set_xlabel("coverage of the 68 % (o) and 95 % (□) intervals")
-    figure.savefig(path, dpi=130)
+def write_pages(stored: list[dict[str, Any]], folder: Path) -> None:
+    """A figure for every module of campaigns, and the table in the README."""
+    modules = {f"{row.name}|{row.range}": name for name, row in discover()}
+    owner, chapters = "", {}
+    for row in stored:
+        owner = modules.get(f"{row['name']}|{row['range']}", owner)
+        chapters.setdefault(owner, []).append(row)
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, rows in chapters.items():
+        if name:
+            pages.draw(rows, folder / "figures" / f"{name}.png")
+    pages.write_table(stored, folder / "README.md")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -166,11 +138,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--read", type=Path, help="rows stored by --json: only write --pages")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="of --read: docs/estimators")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     options = parser.parse_args(argv)
     _SEED = options.seed
-    _ROWS.extend(chosen(discover(), options.rows))
+    if options.read:
+        stored = json.loads(options.read.read_text())
+        write_pages(stored, options.pages)
+        return 0
+    _ROWS.extend(chosen([row for _, row in discover()], options.rows))
     if options.list:
         print("\n".join(f"{row.name:<44} {row.range}" for row in _ROWS))
         return 0
@@ -196,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         pool.close()
         pool.join()
     if options.figure:
-        draw(table, options.figure)
+        pages.draw([row.to_json() for row in table], options.figure)
     missed = sum(bool(row.misses) for row in table)
     print(f"{sum(row.judged for row in table)} rows judged, {missed} missed")
     return 1 if missed else 0

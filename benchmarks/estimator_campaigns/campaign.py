@@ -40,7 +40,8 @@ class Campaign:
         bound: least standard deviation of the leading quantity at the truth (Cramer-Rao).
         limit: largest rmse/bound; None: shown, not judged.
         coverage_limit: least coverage of the 95 % interval; None: shown, not judged.
-        peers: name to a function of the records that gives the same quantity (nan: no answer).
+        peers: name to a function of the records that gives the same quantity (nan: no answer);
+            None: not installed here, and the row says so.
         quantity: name of the leading quantity; "": the first of the estimate.
         time_limit: longest median processor time of a fit, seconds (others may use the machine).
         replicates: with --long; 0: 1000 where a fit takes under 50 ms, else 200.
@@ -55,7 +56,7 @@ class Campaign:
     bound: Callable[[float], float]
     limit: float | None = None
     coverage_limit: float | None = None
-    peers: Mapping[str, Callable[[Records], float]] = field(default_factory=dict)
+    peers: Mapping[str, Callable[[Records], float] | None] = field(default_factory=dict)
     quantity: str = ""
     time_limit: float | None = None
     replicates: int = 0
@@ -102,6 +103,7 @@ class Row:
     misses: tuple[str, ...]
     reasons: tuple[str, ...]
     judged: bool
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite becomes null."""
@@ -117,6 +119,7 @@ class Row:
             "seconds": _pair(self.seconds),
             "misses": list(self.misses),
             "judged": self.judged,
+            "note": self.note,
         }
 
 
@@ -140,7 +143,7 @@ def replicate(campaign: Campaign, seed: int, number: int) -> Sample:
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         seconds, value, inside = time.process_time() - start, math.nan, (False, False)
         failure = f"{type(error).__name__}: {error}"
-    peers = {name: _peer(answer, records) for name, answer in campaign.peers.items()}
+    peers = {name: _peer(answer, records) for name, answer in campaign.peers.items() if answer}
     return Sample(value, inside, seconds, failure, peers)
 
 
@@ -173,7 +176,10 @@ def summarise(campaign: Campaign, samples: Sequence[Sample]) -> list[Row]:
         )
     ]
     nothing = Figure(math.nan, math.nan)
-    for name in campaign.peers:
+    for name, function in campaign.peers.items():
+        if function is None:
+            rows.append(_missing(f"  {name}", campaign.range, nothing))
+            continue
         answers = np.array([sample.peers[name] for sample in samples])
         answered = np.isfinite(answers)
         off = answers[answered] - campaign.truth
@@ -193,6 +199,12 @@ def summarise(campaign: Campaign, samples: Sequence[Sample]) -> list[Row]:
             )
         )
     return rows
+
+
+def _missing(name: str, words: str, nothing: Figure) -> Row:
+    both = (nothing, nothing)
+    note = "not installed"
+    return Row(name, words, 0, nothing, nothing, both, 0, nothing, (), (), False, note)
 
 
 def _key(campaign: Campaign) -> str:

@@ -100,7 +100,7 @@ def _folded(phase: float) -> float:
     return min(wrapped, math.pi - wrapped)
 
 
-def conic_peers() -> Mapping[str, Callable[[Records], float]]:
+def conic_peers() -> Mapping[str, Callable[[Records], float] | None]:
     """Our own direct conic and geometric fit; scikit-image and lsq-ellipse where installed."""
 
     def conic(records: Records) -> float:
@@ -111,11 +111,14 @@ def conic_peers() -> Mapping[str, Callable[[Records], float]]:
         found = fit_geometric(*np.asarray(records["counts"], dtype=float).T)
         return found.phase if found.usable else math.nan
 
-    peers: dict[str, Callable[[Records], float]] = {"direct conic": conic, "geometric": geometric}
+    peers: dict[str, Callable[[Records], float] | None] = {
+        "direct conic": conic,
+        "geometric": geometric,
+    }
     try:
         from skimage.measure import EllipseModel
     except ImportError:
-        pass
+        peers["scikit-image EllipseModel"] = None
     else:
 
         def scikit(records: Records) -> float:
@@ -130,7 +133,7 @@ def conic_peers() -> Mapping[str, Callable[[Records], float]]:
     try:
         from ellipse import LsqEllipse
     except ImportError:
-        pass
+        peers["lsq-ellipse"] = None
     else:
 
         def lsq(records: Records) -> float:

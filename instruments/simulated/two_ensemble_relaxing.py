@@ -23,7 +23,7 @@ from .lines import ApparatusFault, Timeline, either
 from .relaxing_state import Step, evolve
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_cavity import TwoEnsembleCavity
-from .two_ensemble_shot import Gate, Piece, cut_pieces, read_gates
+from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
 
 MOST_ATOMS = 12
 """Largest ensemble: 169 states, a second or two for each length of the preparation."""

@@ -159,6 +159,32 @@ LAWS: Mapping[str, Law] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class RamanExchange:
+    """Exchange of ensembles at one distance by a pair of Raman tones Omega and i Omega.
+
+    Ordinary frequencies in Hz: chi = (2/delta_c) (Omega G/delta_e)^2 (Chu et al., App. G).
+
+    Attributes:
+        coupling: G, half the single-atom vacuum Rabi splitting.
+        excited_detuning: delta_e of the tones from the excited state.
+        cavity_detuning: delta_c of the Raman transition from the cavity; gives chi its sign.
+    """
+
+    coupling: float
+    excited_detuning: float
+    cavity_detuning: float
+
+    def exchange(self, minus: float, plus: float) -> float:
+        """chi of the two Rabi frequencies; of unequal ones their product counts."""
+        factor = self.coupling / self.excited_detuning
+        return 2.0 * factor**2 * minus * plus / self.cavity_detuning
+
+    def rabi_frequency(self, exchange: float) -> float:
+        """Rabi frequency of both tones that gives chi (of the sign of `cavity_detuning`)."""
+        return math.sqrt(exchange / self.exchange(1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
 class TwoModeRaman:
     """The two Raman couplings of one cavity mode: O_1 by `minus`, O_2^+ by `plus`.
 

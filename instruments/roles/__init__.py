@@ -4,6 +4,7 @@ from .aom import Aom, AomProgram
 from .base import Health, ReadingsMismatch, Role, SafeResult
 from .cavity_trace import CavityTrace, TraceProgram
 from .detector import Detector, DetectorProgram
+from .exchange_drive import ExchangeDrive
 from .external_trigger import ExternalTrigger, TriggerTimeout
 from .gradient_coil import GradientCoil
 from .laser import Laser
@@ -18,6 +19,7 @@ __all__ = [
     "CavityTrace",
     "Detector",
     "DetectorProgram",
+    "ExchangeDrive",
     "ExternalTrigger",
     "GradientCoil",
     "Health",

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from qcodes.instrument import Instrument
 from qcodes.parameters import Parameter
 from qcodes.validators import Numbers
 
 from ..calibration import Calibration
-from ..errors import CalibrationError, InstrumentError, LimitError
+from ..errors import CalibrationError, InstrumentError
 from ..laws import TwoModeRaman
 from ..timeline import Tone
-from .aom import Aom
-from .base import Health, Limits, Role, RoleSettings, intersection
+from .base import Limits, RoleSettings
+from .two_tone_drive import TwoToneDrive, TwoToneSettings
 
 __all__ = ["RamanDrive", "RamanDriveSettings"]
 
 
-class RamanDriveSettings(RoleSettings):
+class RamanDriveSettings(TwoToneSettings):
     """Station file entries of a `RamanDrive`; ordinary frequencies in Hz.
 
     Attributes:
-        minus: Name of the AOM role of the tone that lowers (coupling G_- to O_1), its
-            amplitude a Rabi frequency.
+        minus: Name of the AOM role of the tone that lowers (coupling G_- to O_1).
         plus: The same of the tone that raises (G_+ to O_2^+).
         coupling: g of one atom and the cavity.
         linewidth: kappa, the full width of the cavity.
@@ -39,8 +36,6 @@ class RamanDriveSettings(RoleSettings):
         max_decay: Largest gamma.
     """
 
-    minus: str
-    plus: str
     coupling: Annotated[float, Field(gt=0)]
     linewidth: Annotated[float, Field(gt=0)]
     detuning_minus: float
@@ -51,9 +46,7 @@ class RamanDriveSettings(RoleSettings):
 
     def problems(self, calibration: Calibration | None) -> Mapping[str, str]:
         """Two tones, on the same side of the excited state."""
-        found = {}
-        if self.minus == self.plus:
-            found["plus"] = f"names `{self.plus}`, as `minus` does: two tones need two modulators"
+        found = dict(super().problems(calibration))
         if self.detuning_minus * self.detuning_plus <= 0:
             found["detuning_plus"] = (
                 f"of {self.detuning_plus:g} Hz must have the sign of detuning_minus, "
@@ -66,7 +59,7 @@ class RamanDriveSettings(RoleSettings):
         return {"squeezing": (0.0, self.max_squeezing), "decay": (0.0, self.max_decay)}
 
 
-class RamanDrive(Role):
+class RamanDrive(TwoToneDrive):
     """r and gamma of the two-mode scheme, over two AOM roles with their own calibrations.
 
     Station file: `source` (the synthesizer), `minus`, `plus` (AOM roles), `coupling`,
@@ -77,9 +70,6 @@ class RamanDrive(Role):
     """
 
     settings_model: ClassVar[type[RoleSettings]] = RamanDriveSettings
-    safe_order: ClassVar[int] = 5
-    partners = MappingProxyType({"minus": Aom, "plus": Aom})
-    sources = MappingProxyType({"MOGLabsXRF": ()})
 
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
@@ -110,18 +100,6 @@ class RamanDrive(Role):
         )
         """gamma/2pi of the two steady tones in Hz; setting keeps r"""
 
-    def _modulator(self, key: str) -> Aom:
-        name = str(getattr(self.settings, key))
-        found = Instrument.find_instrument(name) if Instrument.exist(name) else None
-        if not isinstance(found, Aom):
-            raise InstrumentError(f"{self.name}: `{key}` names `{name}`, which is no open AOM role")
-        if found.calibration.kind != "aom_amplitude":
-            raise InstrumentError(
-                f"{self.name}: the calibration of `{name}` is of kind {found.calibration.kind}, "
-                "but must give a Rabi frequency: aom_amplitude"
-            )
-        return found
-
     # ---- rates -----------------------------------------------------------------------
 
     def amplitudes(self, squeezing: float, decay: float) -> tuple[float, float]:
@@ -130,18 +108,9 @@ class RamanDrive(Role):
         Raises:
             LimitError: If r, gamma or one of the two amplitudes is outside its limits.
         """
-        bounds = self.settings.bounds(None)
-        for key, value in (("squeezing", squeezing), ("decay", decay)):
-            low, high = intersection(bounds[key], self.narrowed(key))
-            if not (low <= value <= high and value > 0):
-                raise LimitError(
-                    f"{self.name}: {key} {value:g} lies outside ({low:g}, {high:g}], which the "
-                    "station file allows"
-                )
-        minus, plus = self._scheme.rabi_frequencies(squeezing, decay)
-        self._modulator("minus").power_of(minus)
-        self._modulator("plus").power_of(plus)
-        return minus, plus
+        self._check("squeezing", squeezing)
+        self._check("decay", decay)
+        return self._within_power(*self._scheme.rabi_frequencies(squeezing, decay))
 
     def set_rates(self, squeezing: float, decay: float) -> None:
         """Set both steady tones; on the way the scheme is never closer to instability.
@@ -175,11 +144,9 @@ class RamanDrive(Role):
     def squeezing_std(self, squeezing: float, decay: float) -> float:
         """Standard deviation of r from both modulators' calibrations."""
         minus, plus = self.amplitudes(squeezing, decay)
-        parts = []
-        for key, amplitude in (("minus", minus), ("plus", plus)):
-            calibration = self._modulator(key).calibration
-            parts.append(calibration.relative_std(calibration.inverse(amplitude)))
-        return self._scheme.squeezing_std(squeezing, parts[0], parts[1])
+        return self._scheme.squeezing_std(
+            squeezing, self._relative_std("minus", minus), self._relative_std("plus", plus)
+        )
 
     def tones(
         self, squeezing: float, decay: float, start: float, duration: float
@@ -194,21 +161,3 @@ class RamanDrive(Role):
             self.settings.minus: (Tone(start, duration, minus),),
             self.settings.plus: (Tone(start, duration, plus),),
         }
-
-    # ---- safety ----------------------------------------------------------------------
-
-    def _make_safe(self) -> str:
-        # the raising tone first: alone it would drive the atoms up without end
-        failures = [
-            result.message
-            for result in (self._modulator("plus").safe(), self._modulator("minus").safe())
-            if not result.ok
-        ]
-        if failures:
-            raise InstrumentError("; ".join(failures))
-        return "both tones off"
-
-    def _examine(self) -> Health:
-        parts = {key: self._modulator(key).health() for key in ("minus", "plus")}
-        text = "; ".join(f"{key}: {one.text}" for key, one in parts.items())
-        return Health(all(one.ok for one in parts.values()), text)

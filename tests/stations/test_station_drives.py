@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from qcodes.instrument import Instrument
 
 from cavitylab.instruments.errors import LimitError, StationFileError
-from cavitylab.instruments.laws import TwoModeRaman
+from cavitylab.instruments.laws import RamanExchange, TwoModeRaman
 from cavitylab.instruments.simulated.faults import FaultRule
 from cavitylab.instruments.station import Station
+from cavitylab.models.raman_couplings import raman_exchange
 from cavitylab.models.two_mode_squeezing_cavity import RamanSettings, squeezing_error
 
 SHIPPED = Path(str(resources.files("cavitylab.station_configs")))
@@ -28,16 +29,17 @@ instruments:
     type: cavitylab.instruments.drivers.moglabs_xrf.MOGLabsXRF
     address: TCPIP0::192.168.10.21::7802::SOCKET
 """
-RAMAN = (
-    "".join(
-        f"""\
+TONES = "".join(
+    f"""\
   {name}:
     type: cavitylab.instruments.roles.aom.Aom
     init: {{source: rf.{channel}, calibration: calibrations/raman_aom.yaml, frequency: 80.0e+6,
            max_power: 30.0}}
 """
-        for name, channel in (("lowering", "ch1"), ("raising", "ch2"))
-    )
+    for name, channel in (("lowering", "ch1"), ("raising", "ch2"))
+)
+RAMAN = (
+    TONES
     + """\
   raman:
     type: cavitylab.instruments.roles.raman_drive.RamanDrive
@@ -51,6 +53,21 @@ RAMAN = (
       detuning_plus: 1.1e+9
       max_squeezing: 1.5
       max_decay: 300.0
+"""
+)
+EXCHANGE = (
+    TONES
+    + """\
+  exchange:
+    type: cavitylab.instruments.roles.exchange_drive.ExchangeDrive
+    init:
+      source: rf
+      minus: lowering
+      plus: raising
+      coupling: 0.5e+6
+      excited_detuning: 1.0e+9
+      cavity_detuning: -20.0e+6
+      max_exchange: 50.0
 """
 )
 SQUEEZED = """\
@@ -185,7 +202,7 @@ def test_limits_of_the_drive_only_narrow(opened: Opened) -> None:
         with pytest.raises(LimitError):
             raman.set_rates(1.6, 50.0)
         raman.narrow("squeezing", high=0.5)
-        with pytest.raises(LimitError, match=r"\(0, 0\.5\]"):
+        with pytest.raises(LimitError, match=r"\[0, 0\.5\]"):
             raman.set_rates(0.6, 50.0)
 
 
@@ -222,6 +239,50 @@ def test_mistakes_of_the_drive_are_found_in_the_file(
     """Before anything is opened."""
     with pytest.raises(StationFileError, match=words):
         opened(RAMAN.replace(old, new))
+
+
+# ---- the exchange -------------------------------------------------------------------
+
+
+@given(
+    rabi=st.floats(1e3, 1e8), excited=st.floats(1e8, 1e10), cavity=st.floats(1e6, 1e8),
+    sign=st.sampled_from([-1, 1]),
+)  # fmt: skip
+def test_the_exchange_is_that_of_the_model(
+    rabi: float, excited: float, cavity: float, sign: int
+) -> None:
+    """chi of a pair of tones, to and fro."""
+    scheme = RamanExchange(1e6, excited, sign * cavity)
+    expected = raman_exchange(rabi, 1e6, excited, sign * cavity)
+    assert scheme.exchange(rabi, rabi) == pytest.approx(expected, rel=1e-12)
+    assert scheme.rabi_frequency(expected) == pytest.approx(rabi, rel=1e-12)
+
+
+def test_chi_reaches_the_wire_within_its_limits(opened: Opened) -> None:
+    """Two equal amplitudes, the second tone a quarter of a turn later; safe as every drive."""
+    with opened(EXCHANGE) as station:
+        drive: Any = station.roles["exchange"]
+        drive.exchange(-25.0)
+        assert drive.exchange() == pytest.approx(-25.0, rel=5e-3)
+        both = [station.roles[name].parameters["amplitude"]() for name in ("lowering", "raising")]
+        assert both[0] == pytest.approx(math.sqrt(25 * 20e6 / 2) / 0.5e6 * 1e9, rel=2e-3)
+        assert both[0] == pytest.approx(both[1])
+        tones = drive.tones(-25.0, 0.0, 1e-3)
+        assert tones["raising"][0].phase_rad == pytest.approx(math.pi / 2)
+        assert drive.exchange_std(-25.0) == pytest.approx(25.0 * 0.04, rel=0.3)
+        station.journal.clear()
+        drive.narrow("exchange", low=-30.0)
+        for chi in (-51.0, 25.0, -35.0, 0.0):
+            with pytest.raises(LimitError, match="exchange"):
+                drive.exchange(chi)
+        assert not powers(station)
+        assert drive.safe().ok and drive.health().ok
+
+
+def test_a_resonant_exchange_is_refused(opened: Opened) -> None:
+    """With the file."""
+    with pytest.raises(StationFileError, match="`cavity_detuning` must not be 0"):
+        opened(EXCHANGE.replace("-20.0e+6", "0.0"))
 
 
 # ---- the squeezed-light source ------------------------------------------------------

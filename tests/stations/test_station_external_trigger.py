@@ -18,7 +18,7 @@ from cavitylab.instruments.roles import TriggerTimeout
 from cavitylab.instruments.simulated.faults import FaultRule
 from cavitylab.instruments.station import Station
 from cavitylab.protocols import RamseyEllipse
-from cavitylab.protocols.engine import State
+from cavitylab.protocols.engine import State, resume_options
 from cavitylab.protocols.recording import Run
 
 SHIPPED = Path(str(resources.files("cavitylab.station_configs")))
@@ -46,7 +46,7 @@ def opened(tmp_path: Path) -> Opened:
         plug = f"settings: {{trigger_period: {period:.3f}"
         text = text.replace("# settings: {trigger_period: 0.25", plug)
         laboratory.write_text(text.replace("trigger_count: 0}", f"trigger_count: {count}}}"))
-        return Station.open(station, rehearse=laboratory, seed=3, **more)
+        return Station.open(station, rehearse=laboratory, **{"seed": 3, **more})
 
     return open_it
 
@@ -122,6 +122,33 @@ def test_a_lost_trigger_of_ours_is_said_too(opened: Opened, tmp_path: Path) -> N
         rehearsal._library.laboratory.spoil([FaultRule("timing_box", "trigger_lost", "<fire>")])
         with pytest.raises(TriggerTimeout, match="0 of the 1 triggers"):
             run(protocol, station, data=tmp_path)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_with_the_same_edges(opened: Opened, tmp_path: Path) -> None:
+    """The other system's edges are functions of the clock: resumed or not, the same records."""
+    protocol: Any = RamseyEllipse(shots=18, block=6)
+    with opened() as station:
+        whole = run(protocol, station, data=tmp_path)
+    armed: list[str] = []
+    with opened() as station:
+
+        def interrupt(message: Any) -> None:
+            if message.text == "*TRG" and message.direction == ">":
+                armed.append(message.text)
+                if len(armed) == 9:
+                    signal.raise_signal(signal.SIGTERM)
+
+        station.journal.add_listener(interrupt)
+        part = run(protocol, station, data=tmp_path)
+    assert part.state is State.STOPPED and part.shots == 6
+    with opened(options=resume_options(part.path), seed=None) as station:
+        result = run(protocol, station, data=tmp_path, resume=part.path)
+    assert result.shots == 18
+    for name in ("counts", "status"):
+        assert np.array_equal(result.records[name].values, whole.records[name].values)
+    steps = [np.diff(one.records["time"].values.astype(np.int64)) for one in (whole, result)]
+    assert np.array_equal(steps[0], steps[1])
 
 
 def test_safe_disarms(opened: Opened) -> None:

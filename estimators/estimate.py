@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+POOR_FIT = 1e-4  # p-value below which no interval can be relied on
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -83,7 +85,8 @@ class Estimate:
         names: names of the rows of `covariance`.
         covariance: posterior covariance of the quantities `names`, in their units.
         goodness_of_fit: the check, or None where the shots are too few for one.
-        diagnostics: plain facts about the fit; "flags" lists everything to worry about.
+        diagnostics: plain facts about the fit; "flags" lists everything to worry about. A poor
+            fit (p < 1e-4) is added to them where the estimator has not said so itself.
         assumptions: what was assumed, known and left free, in words.
         identifiable: range of the leading quantity that the data can tell apart.
     """
@@ -97,6 +100,15 @@ class Estimate:
     diagnostics: Mapping[str, Any]
     assumptions: tuple[str, ...]
     identifiable: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        check, flags = self.goodness_of_fit, self.flags
+        if check is not None and check.p_value < POOR_FIT and not any("(p =" in f for f in flags):
+            poor = (
+                f"the model does not describe the records (p = {check.p_value:.1e}); the intervals "
+                "cannot be relied on"
+            )
+            object.__setattr__(self, "diagnostics", {**self.diagnostics, "flags": (*flags, poor)})
 
     def __getitem__(self, name: str) -> Quantity:
         try:

@@ -52,6 +52,16 @@ def test_estimate_prints_one_line_per_quantity_and_its_warnings() -> None:
     ]
 
 
+def test_a_poor_fit_is_a_flag_of_every_estimator_once() -> None:
+    """p below 1e-4 adds a flag, in print and JSON, where the estimator has none of its own."""
+    poor = GoodnessOfFit(90.0, 3e-7, 9)
+    assert [flag for flag in _estimate(poor).flags if "3.0e-07" in flag]
+    assert "3.0e-07" in str(_estimate(poor)) and _estimate(poor).to_json()["diagnostics"]["flags"]
+    own = _estimate(poor, flags=("the model does not describe the counts (p = 3.0e-07)",))
+    assert len(own.flags) == 1
+    assert not _estimate(GoodnessOfFit(9.0, 0.4, 9)).flags
+
+
 def test_json_form_is_strict_and_complete() -> None:
     """The JSON form has the documented keys; what is not finite becomes null."""
     estimate = _estimate(GoodnessOfFit(12.5, 0.3, 9), drift=float("nan"), starts=np.int64(3))

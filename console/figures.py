@@ -107,6 +107,7 @@ def ramsey_figure(
     contrast: float,
     truth: float | None,
     title: str,
+    label: str = "differential phase φ (rad)",
 ) -> Path:
     """Write the two-panel figure and return its path.
 
@@ -117,8 +118,9 @@ def ramsey_figure(
         fitted: Values of ``phase``, ``gain`` and ``background``.
         spin: S of each ensemble.
         contrast: Diameter of the ellipse in p, |X|/2S (Chu Eq. 17).
-        truth: The hidden phase, in a rehearsal.
+        truth: What the history converges to, in a rehearsal.
         title: Line above the panels.
+        label: What the history is of, with its unit.
     """
     figure = Figure(figsize=(11.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -136,7 +138,7 @@ def ramsey_figure(
         history,
         truth=truth,
         limit=0.5 / np.sqrt(spin),
-        label="differential phase φ (rad)",
+        label=label,
     )
     figure.suptitle(title)
     figure.savefig(path, dpi=150)

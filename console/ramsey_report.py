@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..protocols.engine import RunResult
     from ..protocols.protocol import ExperimentProtocol
     from .figures import RunningEstimate
@@ -44,17 +46,33 @@ def figure(
     spin = protocol.settings.atoms_per_ensemble / 2
     state = steady_state(TwoEnsembles(spin, 1.0, estimate["detuning_ratio"].value))
     area = estimate["pulse_area"].value
-    good = result.records["status"].values == 1
+    headline = protocol.quantities[0]
     return ramsey_figure(
         path,
-        result.records["counts"].values[good],
+        _main_counts(result, protocol),
         history,
         {name: estimate[name].value for name in ("phase", "gain", "background")},
         spin=spin,
         contrast=abs(state.spin_length) / (2 * spin) * math.sin(area),
-        truth=None if result.truth is None else result.truth.get("phase"),
-        title=f"{protocol.name}: φ = {estimate['phase']}, {result.shots} shots",
+        truth=None if result.truth is None else result.truth.get(headline),
+        title=f"{protocol.name}: {headline} = {estimate[headline]}, {result.shots} shots",
+        label="differential phase φ (rad)" if headline == "phase" else f"{headline} (rad)",
     )
+
+
+def _main_counts(result: RunResult, protocol: ExperimentProtocol) -> NDArray[Any]:
+    """Counts of the good shots of one ellipse: of the kind of prepared shot taken most often."""
+    import numpy as np
+
+    records = result.records
+    good = records["status"].values == 1
+    if "setting" in {column.name for column in protocol.set_points}:
+        point = records["point_index"].values
+        setting, prepared = records["setting"].values[point], records["prepared"].values[point]
+        kinds, shots = np.unique(setting[good & (prepared == 1)], return_counts=True)
+        good &= setting == kinds[np.argmax(shots)]
+    counts: NDArray[Any] = records["counts"].values[good]
+    return counts
 
 
 def _gain_against_noise(protocol: ExperimentProtocol, result: RunResult) -> tuple[float, list[str]]:
@@ -109,10 +127,23 @@ def _estimate_rows(result: RunResult) -> list[tuple[str, str]]:
             true = float(result.truth[name])
             pull = (quantity.value - true) / quantity.std
             rows.append(("  the laboratory's truth", f"{true:.5f}{pull:>+11.1f} σ off"))
-    bias = math.sqrt(max(0.0, estimate["signal"].std ** 2 - estimate["phase"].std ** 2))
-    rows.append(
-        ("", f"of the signal's error ± {bias:.5f} rad is the calibration of the bias phase")
-    )
+    if "preparation_gain" in estimate.quantities:
+        low, high = estimate["preparation_gain"].interval
+        rows.append(
+            (
+                "gain of the preparation",
+                f"{estimate['preparation_gain'].value:+.1f} dB a shot, measured side by side with "
+                f"independent atoms   95 % [{low:+.1f}, {high:+.1f}]",
+            )
+        )
+    if "detuning_scale" in estimate.quantities:
+        scale = estimate["detuning_scale"]
+        rows.append(("the coil gives", f"{scale.value:.4f} ± {scale.std:.4f} of its calibration"))
+    else:
+        bias = math.sqrt(max(0.0, estimate["signal"].std ** 2 - estimate["phase"].std ** 2))
+        rows.append(
+            ("", f"of the signal's error ± {bias:.5f} rad is the calibration of the bias phase")
+        )
     fit = estimate.goodness_of_fit
     if fit is not None:
         rows.append(("goodness of fit", f"p = {fit.p_value:.2f}"))

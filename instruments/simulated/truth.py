@@ -112,7 +112,7 @@ _NUMBER = BeforeValidator(_as_quantity)
 Frequency = Annotated[Quantity, AfterValidator(_Expect("Hz")), _NUMBER]
 Offset = Annotated[Quantity, AfterValidator(_Expect("Hz", -math.inf)), _NUMBER]
 Power = Annotated[Quantity, AfterValidator(_Expect("W")), _NUMBER]
-Slope = Annotated[Quantity, AfterValidator(_Expect("Hz/A")), _NUMBER]
+Slope = Annotated[Quantity, AfterValidator(_Expect("Hz/A", -math.inf)), _NUMBER]
 Rate = Annotated[Quantity, AfterValidator(_Expect("1/s")), _NUMBER]
 DarkRate = Annotated[Quantity, AfterValidator(_Expect("1/s", allow_least=True)), _NUMBER]
 Angle = Annotated[Quantity, AfterValidator(_Expect("rad", -math.inf)), _NUMBER]

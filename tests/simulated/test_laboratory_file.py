@@ -110,7 +110,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
         ("format: 1", "format: 2", "must be 1, the format that this version reads"),
         ("seed: 20260", "seed: -1", "`seed`"),
         ("atoms_per_ensemble: 100", "atoms_per_ensemble: 400", "must be from 1 to 300"),
-        ("nominal: 250.0", "nominal: -250.0", "must be above 0 Hz/A"),
+        ("nominal: 20.0e3", "nominal: -20.0e3", "must be above 0 1/s"),
         (
             "phase: {uniform: [0.02, 0.08], unit: rad}",
             "phase: {uniform: [0.08, 0.02]}",

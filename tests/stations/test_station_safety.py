@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 from qcodes.instrument import Instrument
 
 from cavitylab import run
+from cavitylab.console.cli import main
 from cavitylab.instruments.errors import CavityLabError, InstrumentError, LimitError
 from cavitylab.instruments.simulated.faults import FaultRule
 from cavitylab.instruments.station import Station
@@ -195,6 +197,26 @@ def test_an_exception_of_the_users_own_code_ends_safe() -> None:
         station.journal.clear()
         raise ZeroDivisionError
     assert last_safe_words(sent(station)) == {k: list(v) for k, v in SAFE_WORDS.items()}
+
+
+def test_the_command_says_loudly_what_could_not_be_made_safe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A coil that no longer obeys at the end of a run: all shots are kept, and exit code 4."""
+    text = (SHIPPED / "two_ensemble.lab.yaml").read_text()
+    faults = 'faults: [{device: coil_supply, kind: trigger_lost, match: "OUTP OFF"}]'
+    laboratory = tmp_path / "deaf.lab.yaml"
+    laboratory.write_text(text.replace("faults: []", faults))
+    words = [
+        "run", "ramsey_ellipse", "--station", "two_ensemble", "--rehearse", str(laboratory),
+        "--data", str(tmp_path), "--set", "shots=4", "--set", "block=4", "--no-figure", "--json",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    out, err = capsys.readouterr()
+    assert caught.value.code == 4
+    assert "NOT SAFE: gradient: InstrumentError: coil_supply at TCPIP0::192.168.10.24" in err
+    assert json.loads(out)["shots"] == 4
 
 
 @pytest.mark.slow

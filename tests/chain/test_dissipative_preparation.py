@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -245,3 +246,15 @@ def test_the_command_works_out_of_the_box(tmp_path: Path) -> None:
         assert abs(quantity["value"] - document["truth"][name]) < 5 * quantity["std"]
     figure = Path(document["run"]) / "figure.png"
     assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_the_pages_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The python block of docs/protocols/dissipative_preparation.md runs as it stands."""
+    page = Path(__file__).parents[2] / "docs" / "protocols" / "dissipative_preparation.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(page), "exec"), {"__name__": "page"})  # our own page
+    assert "Hz" in capsys.readouterr().out

@@ -13,23 +13,27 @@ from typing import TYPE_CHECKING, Any
 from ..instruments.errors import CavityLabError
 
 if TYPE_CHECKING:
+    from .calibrate_coupling import CalibrateCoupling
     from .calibrate_detector import CalibrateDetector
     from .calibrate_detuning import CalibrateDetuning
     from .calibrate_rabi import CalibrateRabi
     from .dissipative_preparation import DissipativePreparation
     from .protocol import ExperimentProtocol
     from .pumping_adaptive import PumpingAdaptive
+    from .pumping_hold import PumpingHold
     from .pumping_scan import PumpingScan
     from .pumping_sweep import PumpingSweep
     from .ramsey_ellipse import RamseyEllipse
 
 __all__ = [
     "PROTOCOLS",
+    "CalibrateCoupling",
     "CalibrateDetector",
     "CalibrateDetuning",
     "CalibrateRabi",
     "DissipativePreparation",
     "PumpingAdaptive",
+    "PumpingHold",
     "PumpingScan",
     "PumpingSweep",
     "RamseyEllipse",
@@ -40,11 +44,13 @@ __all__ = [
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
+        "calibrate_coupling": "CalibrateCoupling",
         "calibrate_detector": "CalibrateDetector",
         "calibrate_detuning": "CalibrateDetuning",
         "calibrate_rabi": "CalibrateRabi",
         "dissipative_preparation": "DissipativePreparation",
         "pumping_adaptive": "PumpingAdaptive",
+        "pumping_hold": "PumpingHold",
         "pumping_scan": "PumpingScan",
         "pumping_sweep": "PumpingSweep",
         "ramsey_ellipse": "RamseyEllipse",
@@ -54,6 +60,7 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
 
 _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "calibrate_coupling": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_detector": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_detuning": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_rabi": ("two_ensemble", "two_ensemble.lab.yaml"),
@@ -62,6 +69,7 @@ _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "dissipative_preparation.lab.yaml",
         ),
         "pumping_adaptive": ("pumped_cavity", "pumped_cavity.lab.yaml"),
+        "pumping_hold": ("pumped_cavity_fluorescence", "pumped_cavity_fluorescence.lab.yaml"),
         "pumping_scan": ("pumped_cavity", "pumped_cavity.lab.yaml"),
         "pumping_sweep": ("pumped_cavity", "pumped_cavity.lab.yaml"),
         "ramsey_ellipse": ("two_ensemble", "two_ensemble.lab.yaml"),

@@ -31,6 +31,7 @@ from .beams import TWO_PI
 from .draws import Drift, poisson_from, shot_uniforms
 from .lines import Timeline
 from .pumped_droop import drooping_populations
+from .pumped_fluorescence import Walk, walk
 from .pumped_shot import (
     MOST_RELAXATION,
     PumpedShot,
@@ -48,13 +49,14 @@ APPROXIMATIONS = (
     "every shot starts with all atoms down and with the same, constant number of them",
     "light and RF switch at once, without the rise time of a modulator",
     "no decay of single atoms, loss or dephasing",
-    "the atoms stand still while they are counted (gate * relaxation rate at most "
-    f"{MOST_RELAXATION:g})",
+    "the atoms stand still while they are counted under probe light (gate * relaxation rate at "
+    f"most {MOST_RELAXATION:g})",
     "photon counts are Poissonian without dead time",
 )
 
 _CACHED = 256
 _STATES_CACHED = 2048
+_WALKS_CACHED = 16
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class PumpedCavity:
         )
         self._ladders: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
         self._states: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
+        self._walks: OrderedDict[tuple[float, float], Walk] = OrderedDict()
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -119,7 +122,13 @@ class PumpedCavity:
         for part, scale in self._steady_parts(times):
             shot = read_pumped_shot(timeline, self.truth, scale)
             atoms = self._atoms(shot, shots[part])
-            means[part] = self.truth.rate_per_atom * shot.lit * atoms
+            if shot.watched is None:
+                means[part] = self.truth.rate_per_atom * shot.lit * atoms
+            else:
+                seconds = self._walk(shot.watched, shot.gate).atom_seconds(
+                    atoms, self._seed, shots[part]
+                )
+                means[part] = self.truth.fluorescence_rate * seconds
             means[part] += self.truth.background_rate * shot.gate
             self._note(shot, scale, shots[part])
         uniforms = shot_uniforms(self._seed, "photons.0", shots)
@@ -147,10 +156,18 @@ class PumpedCavity:
             "atoms": truth.atoms,
             **({"pump_droop": truth.droop} if truth.droop else {}),
             "gain": truth.rate_per_atom * sums.lit / sums.shots,
+            **self._fluorescence(),
             "background": truth.background_rate * sums.gate / sums.shots,
             "shots": sums.shots,
             "approximations": list(self._approximations()),
         }
+
+    def _fluorescence(self) -> dict[str, float]:
+        """Rates, 1/s, of half of the atoms without probe light and of none; where it is seen."""
+        if not self.truth.fluorescence_rate:
+            return {}
+        half = 0.5 * self.truth.atoms * self.truth.fluorescence_rate
+        return {"half_rate": half, "background_rate": self.truth.background_rate}
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
@@ -186,6 +203,16 @@ class PumpedCavity:
         draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
         atoms: NDArray[np.int64] = np.searchsorted(ladder, draws, side="right").astype(np.int64)
         return np.minimum(atoms, ladder.size - 1)
+
+    def _walk(self, pump: float, gate: float) -> Walk:
+        """How the atoms go on in a long gate, solved once for each pump."""
+        key = pump, gate
+        if key not in self._walks:
+            truth = self.truth
+            self._walks[key] = walk(truth.atoms, pump, TWO_PI * truth.decay, truth.droop, gate)
+            if len(self._walks) > _WALKS_CACHED:
+                self._walks.popitem(last=False)
+        return self._walks[key]
 
     def _ladder(self, steps: tuple[PumpStep, ...]) -> NDArray[np.float64]:
         """Cumulative p_n at the opening of the gate, n = 0 … N, solved once for each pump."""

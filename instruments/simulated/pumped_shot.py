@@ -2,7 +2,8 @@
 
 Every shot starts with all atoms down. The pump acts where the laser is good, its modulator's RF
 switch is open and RF is on the wire; meanwhile and in the dark the atoms decay into the cavity.
-One gate with probe light on reads how many atoms are up. Where this story does not hold, an
+One gate with probe light on reads how many atoms are up; without probe light it counts what they
+emit off the axis while they go on, where the detector sees that. Where this story does not hold, an
 `ApparatusFault` says what the wires did instead.
 """
 
@@ -45,11 +46,14 @@ class PumpedShot:
             time before the first light is left out.
         gate: Seconds for which the counter counted.
         lit: Seconds of them with probe light.
+        watched: Pumping rate, angular, of a gate without probe light in which the atoms'
+            fluorescence is counted while they go on; None for a gate in which they stand still.
     """
 
     steps: tuple[PumpStep, ...]
     gate: float
     lit: float
+    watched: float | None = None
 
     @property
     def pumped(self) -> bool:
@@ -98,11 +102,14 @@ def read_pumped_shot(timeline: Timeline, truth: PumpedTruth, scale: float = 1.0)
         steps.pop(0)
     _check_probe(timeline, gate, pumped=bool(steps))
     during = [one for one in pieces if one[1] > gate.start and one[0] < gate.stop]
-    _check_gate(gate, during, truth, pumped=bool(steps))
+    lit = probed(timeline, gate)
+    watched = truth.fluorescence_rate > 0.0 and lit == 0.0 and bool(steps)
+    _check_gate(gate, during, truth, pumped=bool(steps), watched=watched)
     return PumpedShot(
         steps=tuple(PumpStep(stop - start, rate) for start, stop, rate in steps),
         gate=gate.stop - gate.start,
-        lit=probed(timeline, gate),
+        lit=lit,
+        watched=during[0][2] if watched and during else None,
     )
 
 
@@ -136,7 +143,12 @@ def _check_probe(timeline: Timeline, gate: Stretch, *, pumped: bool) -> None:
 
 
 def _check_gate(
-    gate: Stretch, during: list[tuple[float, float, float]], truth: PumpedTruth, *, pumped: bool
+    gate: Stretch,
+    during: list[tuple[float, float, float]],
+    truth: PumpedTruth,
+    *,
+    pumped: bool,
+    watched: bool,
 ) -> None:
     rates = [rate for _, _, rate in during] or [0.0]
     if not pumped and not any(rates):
@@ -148,6 +160,8 @@ def _check_gate(
             f"({in_time(gate.start)} to {in_time(gate.stop)}): keep it steady until the gate is "
             "closed: check pump.rf and the window on pump.switch"
         )
+    if watched:
+        return
     ensemble = PumpedEnsemble(truth.atoms, rates[0], TWO_PI * truth.decay)
     moved = (gate.stop - gate.start) * relaxation_rate_cumulant(ensemble)
     if moved > MOST_RELAXATION:

@@ -9,12 +9,13 @@ from pydantic import Field, field_validator, model_validator
 from .draws import keyed_generator
 from .truth import (
     BeamTruth,
-    DetectorEntry,
+    DarkRate,
     DriftEntry,
     FilePart,
     Frequency,
     Power,
     Quantity,
+    Rate,
 )
 
 MOST_ATOMS = 2000
@@ -49,13 +50,28 @@ class CavityEntry(FilePart):
     collective_decay: Frequency
 
 
+class PumpedDetectorEntry(FilePart):
+    """Photon counts per second.
+
+    Attributes:
+        rate_per_atom: Of each excited atom under probe light.
+        background_rate: While the gate is open.
+        fluorescence_rate: Of each excited atom without probe light: what it emits off the axis
+            of the cavity, times the detection efficiency.
+    """
+
+    rate_per_atom: Rate
+    background_rate: DarkRate
+    fluorescence_rate: DarkRate = Quantity(nominal=0.0)
+
+
 class PumpedTruthEntry(FilePart):
     """Section `apparatus: truth:` of a laboratory file with the pumped cavity."""
 
     atoms: int
     pump: PumpEntry
     cavity: CavityEntry
-    detector: DetectorEntry
+    detector: PumpedDetectorEntry
 
     @model_validator(mode="after")
     def _droop_tractable(self) -> PumpedTruthEntry:
@@ -92,6 +108,7 @@ class PumpedTruth:
         pump: Collective pumping rate over 2 pi.
         decay: Collective decay rate over 2 pi.
         rate_per_atom, background_rate: Counts per second.
+        fluorescence_rate: Counts per second of each excited atom without probe light.
         droop: How the pump's rate falls with the number of excited atoms.
     """
 
@@ -101,6 +118,7 @@ class PumpedTruth:
     rate_per_atom: float
     background_rate: float
     droop: float = 0.0
+    fluorescence_rate: float = 0.0
 
 
 def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
@@ -118,4 +136,5 @@ def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
         rate_per_atom=of(entry.detector, "rate_per_atom"),
         background_rate=of(entry.detector, "background_rate"),
         droop=entry.pump.droop,
+        fluorescence_rate=of(entry.detector, "fluorescence_rate"),
     )

@@ -55,6 +55,7 @@ SMALL: Mapping[str, Small] = {
         {"holds": 4, "shots_per_hold": 20, "passes": 2, "angles": 0, "length_shots": 20}, blocks=2
     ),
     "pumping_adaptive": Small({"rounds": 8, "shots_per_round": 10, "hold": 0.15}),
+    "pumping_hold": Small({"rounds": 7, "shots_per_round": 6, "atoms": 30}, THIRTY),
     "pumping_scan": Small({"points": 5, "shots_per_point": 20, "passes": 2, "hold": 0.15}),
     "pumping_sweep": Small(
         {"points": 5, "shots_per_point": 8, "passes": 1, "stair": 1.0, "atoms": 30}, THIRTY

@@ -11,7 +11,7 @@ from scipy.stats import binom, chi2, norm
 
 from cavitylab import Station, run
 from cavitylab.instruments.shipped import find_file
-from cavitylab.protocols import PumpingAdaptive, PumpingScan, PumpingSweep
+from cavitylab.protocols import PumpingAdaptive, PumpingHold, PumpingScan, PumpingSweep
 from cavitylab.protocols.engine import RunResult, stored_estimator, stored_records
 from cavitylab.protocols.recording import Run
 
@@ -110,6 +110,23 @@ def test_a_sweep_that_cannot_be_answered_for_is_refused(
     """Each with what to do about it."""
     with pytest.raises(ValueError, match=words):
         PumpingSweep(**settings)
+
+
+def test_a_held_pump_follows_the_critical_point(tmp_path: Path) -> None:
+    """Light of 120 long windows; the pump ends nearer to the truth than it began."""
+    protocol = PumpingHold(rounds=6, shots_per_round=20)
+    options = {"seed": "11", "drifts": "off"}
+    name = "pumped_cavity_fluorescence"
+    with Station.open(name, rehearse=name, options=options) as station:
+        result = run(protocol, station, data=tmp_path, seed=11)
+    assert result.estimate is not None and result.truth is not None and result.bounds is not None
+    for quantity in ("critical_pump", "half_rate"):
+        assert abs(pull(result, quantity)) < FAR
+    pumps = Run.open(result.path).load("point")["pump"]
+    off = np.abs(pumps - result.truth["critical_pump"])
+    assert off[0] > 0.05 > off[-1]
+    assert 0.8 < result.estimate["critical_pump"].std / result.bounds.cramer_rao_std < 1.25
+    assert result.estimate.diagnostics["readout"] == "resolved"
 
 
 def drooping(folder: Path) -> Path:

@@ -26,6 +26,8 @@ from cavitylab.instruments.simulated.lines import (
 from cavitylab.instruments.simulated.pumped_cavity import PumpedCavity
 from cavitylab.instruments.simulated.pumped_truth import PumpedDriftsEntry, PumpedTruth
 from cavitylab.instruments.simulated.truth import BeamTruth, DriftEntry
+from cavitylab.models.pumped_superradiance import PumpedEnsemble
+from cavitylab.models.pumped_superradiance_counts import FluorescenceReadout, hold_bound
 
 TRUTH = PumpedTruth(
     atoms=20,
@@ -173,6 +175,46 @@ def test_without_pump_light_all_atoms_stay_down(dark: dict[str, Any]) -> None:
     counts = cavity.counts(shot(**dark), range(400), PERIOD * np.arange(400))
     assert abs(counts.mean() - 1.0) < norm.isf(0.5e-4) / 20
     assert any("400 shots no pump light" in line for line in cavity.reveal()["approximations"])
+
+
+GLOWS = replace(TRUTH, rate_per_atom=0.0, background_rate=100.0, fluorescence_rate=200.0)
+"""Light off the axis that is seen without probe light."""
+
+
+def glowing(rate: float = 5.0) -> Timeline:
+    """A gate of 0.3 s without probe light, the pump on all along."""
+    return shot(
+        rate,
+        pump_switch=(Stretch(START, 0.7, True),),
+        pump_rf=(Stretch(0.0, 0.75, tone(rate)),),
+        light=(Stretch(0.0, 0.75, LightState(emission=True, locked=True)),),
+        probe=(),
+        counter_gate=(Stretch(OPENS, OPENS + 0.3, True),),
+    )
+
+
+@pytest.mark.parametrize("rate", [5.0, 5.4])
+def test_fluorescence_of_a_long_gate_has_the_exact_mean_and_variance(rate: float) -> None:
+    """Photons and the atoms' own slow fluctuations, from the correlation time (1e-4 each)."""
+    counts = take(glowing(rate), shots=3000, truth=GLOWS).astype(float)
+    ensemble = PumpedEnsemble(TRUTH.atoms, 2 * math.pi * rate, 2 * math.pi * TRUTH.decay)
+    half = 0.5 * TRUTH.atoms * GLOWS.fluorescence_rate
+    law = hold_bound(ensemble, FluorescenceReadout(half, GLOWS.background_rate), 0.3)
+    assert law.variance > 4 * law.mean, "far more than the photons' own"
+    limit = norm.isf(0.5e-4 / 2) / math.sqrt(counts.size)
+    assert abs(counts.mean() - law.mean) < limit * math.sqrt(law.variance)
+    squares = (counts - counts.mean()) ** 2
+    assert abs(squares.mean() - law.variance) < limit * squares.std()
+
+
+def test_fluorescence_is_the_same_in_whatever_portions() -> None:
+    """Paths are keyed by the number of the shot."""
+    times = 0.75 * np.arange(9)
+    whole = PumpedCavity(GLOWS, 3).counts(glowing(), range(9), times)
+    parts = PumpedCavity(GLOWS, 3)
+    later = parts.counts(glowing(), range(4, 9), times[4:])
+    assert np.array_equal(later, whole[4:])
+    assert parts.reveal()["half_rate"] == 2000.0
 
 
 LONG, WIDE = Stretch(OPENS, OPENS + 5e-3, True), Stretch(START, 0.31, True)

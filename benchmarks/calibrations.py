@@ -38,6 +38,7 @@ CALIBRATIONS: Mapping[str, tuple[str, ...]] = {
     "calibrate_rabi": ("f_max", "P_sat"),
     "calibrate_detuning": ("slope", "offset"),
     "calibrate_detector": ("gain", "background"),
+    "calibrate_coupling": ("G_max", "P_sat"),
 }
 """What each protocol calibrates."""
 
@@ -45,6 +46,8 @@ WANTED_COVERAGE, WANTED_WIDTH = 177 / 200, 1.2
 
 _SCALES = (
     ("full_rabi", 60.0e3, "Hz", "{nominal: 60.0e3, spread: 0.02, unit: Hz}"),
+    ("full_decay", 200.0, "Hz", "{nominal: 200.0, spread: 0.02, unit: Hz}"),
+    ("saturation_power", 1.6, "W", "{nominal: 1.6, spread: 0.02, unit: W}"),
     ("saturation_power", 1.6, "W", "{nominal: 1.6, spread: 0.02, unit: W}"),
     ("slope", 250.0, "Hz/A", "{nominal: 250.0, spread: 0.015, unit: Hz/A}"),
     ("rate_per_atom", 20.0e3, "1/s", "{nominal: 20.0e3, spread: 0.03, unit: 1/s}"),
@@ -96,6 +99,9 @@ def all_numbers(
         own = [truth["drive_full_rabi"], truth["drive_saturation_power"], offset]
     elif protocol.name == "calibrate_detuning":
         own = [truth["gradient_slope"], offset, true_rabi(protocol.settings.rabi_hz)]
+    elif protocol.name == "calibrate_coupling":
+        own = [truth["coupling_full_decay"], truth["coupling_saturation_power"]]
+        own.append(true_rabi(protocol.settings.rabi_hz))
     else:
         lit = sorted(
             (point.values["level"], point)

@@ -43,7 +43,7 @@ _PER_TURN = 8.0
 _FEW_ATOMS = 15.0
 
 
-class _Counted:
+class CountedCalibration:
     """What the three estimators share: readings of one or more detectors at every setting."""
 
     name = ""
@@ -155,7 +155,7 @@ class DriveBeliefs:
     detuning: tuple[float, float] = (0.0, 1.0)
 
 
-class DriveCalibration(_Counted):
+class DriveCalibration(CountedCalibration):
     """Rabi frequency against RF power: f_max and P_sat of a modulator's amplitude."""
 
     name = "drive from flops against RF power"
@@ -209,7 +209,7 @@ class DetuningBeliefs:
     rabi_range: tuple[float, float]
 
 
-class SpectroscopyCalibration(_Counted):
+class SpectroscopyCalibration(CountedCalibration):
     """Detuning difference against current from weak pulses: slope and offset."""
 
     name = "detuning difference from weak pulses against current"
@@ -248,7 +248,7 @@ class SpectroscopyCalibration(_Counted):
         return self._answer(CountedCurve(curve, self.counting), data, starts, level)
 
 
-class GainCalibration(_Counted):
+class GainCalibration(CountedCalibration):
     """Gain and background from dark counts and the peaks of few and many atoms."""
 
     name = "detector from dark counts and levels of excited atoms"

@@ -25,7 +25,7 @@ from ..instruments.errors import CalibrationError, CavityLabError
 from ..instruments.timeline import Tone, Window
 from .calibration_proposal import Proposal, propose
 from .protocol import Calibrations, OnlineEstimator, SetPoint, Steps
-from .sequence import PULSE, PulseSequence
+from .sequence import PREPARATION, PULSE, PulseSequence
 from .steps import Checkpoint, Set, Shots, TakeEstimate
 
 LEAD = 50e-6
@@ -75,6 +75,9 @@ class PulsePoint:
         time: Length of the pulse, s.
         values: Set-points as the estimator takes them.
         shots: Good shots.
+        coupling_hz: Collective decay rate after the pulse by the coupling's calibration.
+        decay_time: Time for which the coupling is on, s; 0: not at all.
+        wait: Time between pulse and coupling, s.
     """
 
     detuning_hz: float
@@ -82,6 +85,9 @@ class PulsePoint:
     time: float
     values: Mapping[str, float]
     shots: int
+    coupling_hz: float = 0.0
+    decay_time: float = 0.0
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +146,9 @@ class PulseCalibration(ABC):
     def build(self, beliefs: Any) -> OnlineEstimator:
         """A fresh estimator."""
 
-    @abstractmethod
     def curve(self, beliefs: Any, columns: Mapping[str, NDArray[np.float64]]) -> Populations:
-        """Populations at some settings, for the bound."""
+        """Populations at some settings, for the bounds of single pulses."""
+        raise TypeError(f"{self.name} is no calibration by populations")
 
     # ---- what the engine asks ----------------------------------------------------------
 
@@ -170,14 +176,18 @@ class PulseCalibration(ABC):
         """One shot; raises SequenceError when the settings do not make a sound one."""
         chosen: CalibrationSettings = self.settings
         pulse = (Tone(LEAD, point.time, point.amplitude_hz),) if point.amplitude_hz else ()
-        first = LEAD + point.time + GATE_GAP
+        begin = LEAD + point.time + point.wait
+        coupling = (Tone(begin, point.decay_time, point.coupling_hz),) if point.decay_time else ()
+        first = begin + point.decay_time + GATE_GAP
         starts = (first, first + chosen.gate + GATE_GAP)
         windows = tuple(
             Window(name, start, chosen.gate)
             for name, start in zip(self.detectors, starts, strict=True)
         )
         light = (Window(PULSE, LEAD, point.time),) if pulse else ()
-        sequence = PulseSequence(pulse, (*light, *windows), chosen.shot_period)
+        decay = (Window(PREPARATION, begin, point.decay_time),) if coupling else ()
+        shown = (*light, *decay, *windows)
+        sequence = PulseSequence(pulse, shown, chosen.shot_period, coupling)
         sequence.check()
         return sequence
 
@@ -238,12 +248,18 @@ class PulseCalibration(ABC):
         self, calibrations: Calibrations, beliefs: Any, shots: int
     ) -> tuple[Populations, NDArray[np.float64]]:
         """The curve at all settings and the readings of each, both ensembles together."""
+        columns, taken = self.taken(calibrations, shots)
+        return self.curve(beliefs, columns), len(self.detectors) * taken
+
+    def taken(
+        self, calibrations: Calibrations, shots: int
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """Set-points of all settings by name, and the part of ``shots`` that each gets."""
         points = self.points(calibrations)
         names = [column.name for column in self.set_points]
         columns = {name: np.array([point.values[name] for point in points]) for name in names}
-        readings = np.array([point.shots for point in points], dtype=np.float64)
-        readings *= len(self.detectors) * shots / self.planned_shots
-        return self.curve(beliefs, columns), readings
+        planned = np.array([point.shots for point in points], dtype=np.float64)
+        return columns, planned * shots / self.planned_shots
 
     def truth(self, revealed: Mapping[str, Any], calibrations: Calibrations) -> dict[str, float]:
         """The hidden numbers under the names of the quantities."""
@@ -304,7 +320,7 @@ def dark(detuning_hz: float, values: Mapping[str, float], shots: int) -> PulsePo
 
 
 def amplitude_of(calibration: Calibration, power: float) -> float:
-    """Rabi frequency in Hz that the drive's calibration gives at an RF power in W.
+    """Rabi frequency or rate in Hz that a modulator's calibration gives at an RF power in W.
 
     Raises:
         CalibrationSettingsError: The power lies outside the calibration's domain.

@@ -259,27 +259,31 @@ class PumpSequence:
 class PulseSequence:
     """One shot of atoms that nothing prepares: at most one pulse of the drive, then counting.
 
-    The coupling's table stays dark, so that no tone of an earlier sequence reaches the atoms.
+    After the pulse the window ``"preparation"`` may let the coupling's light alone reach the atoms,
+    for them to decay together; the drive's table must be dark by then. Without it the coupling's
+    table stays dark, so that no tone of an earlier sequence reaches the atoms.
 
     Args:
         drive: Tones of the common drive (amplitude: Rabi frequency); none for dark counts.
         windows: The window ``"pulse"`` if there is a tone, and the counting gates.
         period: Time from one T0 to the next, in s.
+        coupling: Tones of the coupling to the cavity (amplitude: collective decay rate).
     """
 
     drive: tuple[Tone, ...]
     windows: tuple[Window, ...]
     period: float
+    coupling: tuple[Tone, ...] = ()
 
     @property
     def tones(self) -> Mapping[str, tuple[Tone, ...]]:
         """Tones of each modulator, by the name of its role."""
-        return MappingProxyType({"drive": self.drive, "coupling": ()})
+        return MappingProxyType({"drive": self.drive, "coupling": self.coupling})
 
     @property
     def gates(self) -> tuple[Window, ...]:
         """The counting gates, in order of time."""
-        gates = (window for window in self.windows if window.name != PULSE)
+        gates = (window for window in self.windows if window.name not in LIGHT)
         return tuple(sorted(gates, key=lambda gate: gate.start))
 
     def problems(self) -> list[str]:
@@ -289,7 +293,8 @@ class PulseSequence:
             *overlaps("windows", self.windows),
             *overlaps("tones of the drive", self.drive),
             *self._pulse_problems(),
-            *too_long([*self.drive, *self.windows], self.period),
+            *self._decay_problems(),
+            *too_long([*self.drive, *self.coupling, *self.windows], self.period),
         ]
 
     def check(self) -> None:
@@ -305,12 +310,22 @@ class PulseSequence:
         for pulse in pulses:
             if not covered(pulse, self.drive):
                 yield f"no single tone of the drive lasts through the pulse at {when(pulse.start)}"
-            for gate in self.gates:
-                if gate.start < pulse.stop:
+            for later in self.windows:
+                if later is not pulse and later.start < pulse.stop:
                     yield (
-                        f"counting gate {gate.name!r} at {when(gate.start)} comes before the end "
-                        f"of the pulse at {when(pulse.stop)}"
+                        f"window {later.name!r} at {when(later.start)} comes before the end of "
+                        f"the pulse at {when(pulse.stop)}"
                     )
+
+    def _decay_problems(self) -> Iterator[str]:
+        for decay in self.windows:
+            if decay.name == PREPARATION and not covered(decay, self.coupling):
+                yield (
+                    f"no single tone of the coupling lasts through the decay at {when(decay.start)}"
+                )
+            for tone in self.drive:
+                if decay.name == PREPARATION and decay.start < tone.stop:
+                    yield f"the drive's tone lasts into the decay at {when(decay.start)}"
 
 
 @dataclass(frozen=True, slots=True)

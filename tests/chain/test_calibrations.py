@@ -22,21 +22,24 @@ QUANTITIES = {
     "calibrate_rabi": ("f_max", "P_sat"),
     "calibrate_detuning": ("slope", "offset"),
     "calibrate_detector": ("gain", "background"),
+    "calibrate_coupling": ("G_max", "P_sat"),
 }
-SCALES = {
-    "full_rabi: {nominal: 60.0e3, spread: 0.02": 60e3,
-    "saturation_power: {nominal: 1.6, spread: 0.02": 1.6,
-    "slope: {nominal: 250.0, spread: 0.015": 250.0,
-    "rate_per_atom: {nominal: 20.0e3, spread: 0.03": 20e3,
-    "background_rate: {nominal: 10.0e3, spread: 0.05": 10e3,
-}
+SCALES = (
+    ("full_rabi: {nominal: 60.0e3, spread: 0.02", 60e3),
+    ("saturation_power: {nominal: 1.6, spread: 0.02", 1.6),
+    ("full_decay: {nominal: 200.0, spread: 0.02", 200.0),
+    ("saturation_power: {nominal: 1.6, spread: 0.02", 1.6),
+    ("slope: {nominal: 250.0, spread: 0.015", 250.0),
+    ("rate_per_atom: {nominal: 20.0e3, spread: 0.03", 20e3),
+    ("background_rate: {nominal: 10.0e3, spread: 0.05", 10e3),
+)
 
 
 def hidden(folder: Path, seed: int) -> Path:
     """The shipped laboratory with every scale off by 20 %, up or down, and an offset of 40 Hz."""
     signs = np.random.default_rng([9, seed]).choice((-1, 1), len(SCALES) + 1)
     text = find_file("two_ensemble", ".lab.yaml").read_text(encoding="utf-8")
-    for (old, believed), sign in zip(SCALES.items(), signs, strict=False):
+    for (old, believed), sign in zip(SCALES, signs, strict=False):
         assert old in text
         new = f"{old.partition(':')[0]}: {{nominal: {believed * (1 + 0.2 * float(sign))!r}"
         text = text.replace(old, new, 1)
@@ -137,13 +140,14 @@ def test_the_gate_writes_a_new_version_or_says_why_not(
 def test_blind_laboratories_are_covered_at_the_width_of_the_bound(
     name: str, tmp_path: Path
 ) -> None:
-    """Eight laboratories, 20 % off: squared pulls follow chi-square (false alarm 1e-4 in all).
+    """Laboratories 20 % off: squared pulls follow chi-square (false alarm 1e-4 in all).
 
     Intervals are on average at most 1.2 times as wide as the Cramér-Rao bound implies.
     """
-    results = [calibrated(name, tmp_path, hidden(tmp_path, seed), seed) for seed in range(20, 28)]
+    seeds = range(20, 26)
+    results = [calibrated(name, tmp_path, hidden(tmp_path, seed), seed) for seed in seeds]
     sums = np.sum([squared_pulls(name, result) for result in results], axis=0)
-    assert (sums < chi2.isf(1e-4 / 6, len(results))).all(), sums
+    assert (sums < chi2.isf(1e-4 / 8, len(results))).all(), sums
     widths = []
     for result in results:
         assert result.estimate is not None and result.bounds is not None

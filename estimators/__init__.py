@@ -7,6 +7,7 @@ from .binomial_bounds import ellipse_atoms_bounds
 from .bounds import Bounds, ellipse_bounds
 from .calibrations_aom import AomCalibration, aom_bounds
 from .calibrations_counting import CountingBeliefs
+from .calibrations_decay import DecayBeliefs, DecayCalibration, decay_bounds
 from .calibrations_detector import (
     DeadTimeCalibration,
     DetectorCalibration,
@@ -70,6 +71,9 @@ from .string_order import StringOrder
 from .two_parameters import TwoParameterBeliefs, TwoParameters, two_parameters_bounds
 
 __all__ = [
+    "DecayBeliefs",
+    "DecayCalibration",
+    "decay_bounds",
     "AdaptivePhase",
     "AdaptivePumping",
     "AomCalibration",

@@ -11,6 +11,7 @@ from qcodes.parameters import Parameter
 from qcodes.validators import Numbers
 
 from ..calibration import Calibration
+from ..drivers.delta_sm15k import DeltaSM15K
 from ..drivers.kepco_bop import KepcoBOP
 from ..errors import InstrumentError, LimitError
 from ..laws import COLD, copper_temperature
@@ -18,6 +19,10 @@ from .base import Health, Limits, Role, RoleSettings, intersection
 
 __all__ = ["GradientCoil", "GradientCoilSettings"]
 
+COMPLAINTS = frozenset(
+    {"DC fail", "AC fail", "over-temperature", "interlock", "remote shut-down", "power limit"}
+)
+"""Words of a SM15K's status with which no shot is good."""
 TELLING = 0.05
 """Part of `max_current` below which current and voltage are too small to tell a temperature."""
 
@@ -76,18 +81,19 @@ class GradientCoil(Role):
 
     Station file: `source` (the supply), `calibration`, `max_current` [A],
     `compliance` [V], and optionally `ramp_rate`, `settle_time`, `tolerance`,
-    `cold_resistance` [Ohm] and `hottest` [degC].
+    `cold_resistance` [Ohm] and `hottest` [degC]. A Delta SM15K gives one sign of the
+    current only; its watchdog is left to its driver, for a block may outlast it.
     """
 
     settings_model: ClassVar[type[RoleSettings]] = GradientCoilSettings
     safe_order: ClassVar[int] = 20
     calibration_kinds: ClassVar[tuple[str, ...]] = ("linear",)
     calibration_units: ClassVar[tuple[str, str] | None] = ("A", "Hz")
-    sources = MappingProxyType({"KepcoBOP": ()})
+    sources = MappingProxyType({"KepcoBOP": (), "DeltaSM15K": ()})
 
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
-        self._supply = cast(KepcoBOP, self.source)
+        self._supply = cast("KepcoBOP | DeltaSM15K", self.source)
         self._driven = False
         self.detuning_difference: Parameter = self.add_parameter(
             "detuning_difference",
@@ -113,9 +119,17 @@ class GradientCoil(Role):
     @property
     def limits(self) -> Limits:
         """Smallest and largest detuning difference in Hz."""
-        most = min(self.settings.max_current, self._supply.max_current)
-        detunings = _between(self.calibration, (-most, most))
+        detunings = _between(self.calibration, self.currents)
         return intersection(detunings, self.narrowed("detuning_difference"))
+
+    @property
+    def currents(self) -> Limits:
+        """Smallest and largest current in A of station file and supply; a SM15K has one sign."""
+        supply, most = self._supply, float(self.settings.max_current)
+        if isinstance(supply, DeltaSM15K):
+            return 0.0, min(most, supply.limits["CUR"])
+        most = min(most, supply.max_current)
+        return -most, most
 
     def current_of(self, detuning: float) -> float:
         """Coil current in A that gives `detuning` in Hz.
@@ -129,8 +143,8 @@ class GradientCoil(Role):
             raise LimitError(
                 f"{self.name}: detuning difference {detuning:g} Hz lies outside "
                 f"[{low:.6g}, {high:.6g}] Hz, given by the calibration's domain, the station "
-                f"file's max_current of {self.settings.max_current:g} A and the supply's of "
-                f"{self._supply.max_current:g} A"
+                f"file's max_current of {self.settings.max_current:g} A and the supply's limits, "
+                f"together {self.currents[0]:g} to {self.currents[1]:g} A"
             )
         return self.calibration.inverse(min(max(detuning, low), high))
 
@@ -168,10 +182,17 @@ class GradientCoil(Role):
 
     def _switch_on(self) -> None:
         """Output on at 0 A, with the compliance set before."""
-        self._supply.mode.set("current")
-        self._supply.compliance.set(self.settings.compliance)
-        self._supply.current.set(0.0)
-        self._supply.output_enabled.set(True)
+        supply, compliance = self._supply, self.settings.compliance
+        if isinstance(supply, DeltaSM15K):
+            supply.take_control()
+            supply.voltage.set(compliance)
+            # its power is limited too: by what the coil can take at these limits
+            supply.power.set(min(supply.limits["POW"], compliance * self.currents[1]))
+        else:
+            supply.mode.set("current")
+            supply.compliance.set(compliance)
+        supply.current.set(0.0)
+        supply.output_enabled.set(True)
 
     def _check_reached(self, current: float) -> None:
         measured = float(self._supply.measured_current.get())
@@ -181,6 +202,12 @@ class GradientCoil(Role):
                 f"{current:.4g} A were set (tolerance {self.settings.tolerance:g} A). Check the "
                 "coil's connection and interlock, the compliance voltage and `settle_time`."
             )
+
+    def _trouble(self) -> list[str]:
+        """What the supply itself complains of, where it can."""
+        if not isinstance(self._supply, DeltaSM15K):
+            return []
+        return sorted(self._supply.status() & COMPLAINTS)
 
     def _make_safe(self) -> str:
         self._driven = False
@@ -194,8 +221,9 @@ class GradientCoil(Role):
             return Health(True, "output off")
         measured = float(self._supply.measured_current.get())
         wanted = float(self._supply.current.get())
-        good = abs(measured - wanted) <= self.settings.tolerance
-        text = f"{measured:.4g} A flow of {wanted:.4g} A set"
+        trouble = self._trouble()
+        good = abs(measured - wanted) <= self.settings.tolerance and not trouble
+        text = ", ".join([f"{measured:.4g} A flow of {wanted:.4g} A set", *trouble])
         if self.settings.cold_resistance is None:
             return Health(good, text)
         temperature = self._temperature(measured)

@@ -131,6 +131,49 @@ def test_a_limit_of_the_temperature_needs_a_cold_resistance(opened: Opened) -> N
         opened({"tolerance: 0.02": "tolerance: 0.02\n      hottest: 60.0"})
 
 
+SM15K = "TCPIP0::192.168.10.24::8462::SOCKET"
+ON_SM15K = (
+    {
+        "kepco_bop.KepcoBOP": "delta_sm15k.DeltaSM15K",
+        "TCPIP0::192.168.10.24::5025::SOCKET": SM15K,
+        "      max_compliance: 20.0\n": "      max_voltage: 20.0\n",
+    },
+    {
+        "    model: kepco_bop\n": "    model: delta_sm15k\n    settings: {rated_current: 20.0, "
+        "rated_power: 1.0e+3, resistance: 0.8, inductance: 4.0e-3}\n",
+        "TCPIP0::192.168.10.24::5025::SOCKET": SM15K,
+    },
+)
+"""Changes of station and laboratory file: another supply behind the same coil."""
+
+
+def test_the_coil_may_hang_on_a_supply_of_one_sign(opened: Opened, tmp_path: Path) -> None:
+    """The same run on a Delta SM15K: voltage and power set before, detunings of one sign only."""
+    protocol: Any = RamseyEllipse(shots=4, block=4)
+    with opened(*ON_SM15K) as station:
+        result = run(protocol, station, data=tmp_path)
+        sent = [m.text for m in station.journal if m.direction == ">"]
+        order = ["SYST:REM:CC Remote", "SOUR:VOL 10.0000", "SOUR:POW 120.0000", "OUTP ON"]
+        assert [sent.index(one) for one in order] == sorted(sent.index(one) for one in order)
+        assert [text for text in sent if text.startswith("OUTP O")][-1] == "OUTP OFF"
+        coil = station.roles["gradient"]
+        with pytest.raises(LimitError, match="together 0 to 12 A"):
+            coil.parameters["detuning_difference"](-100.0)
+    assert result.state is State.DONE and result.shots == 4 and not result.unsafe
+
+
+def test_what_the_supply_complains_of_spoils_shots(opened: Opened) -> None:
+    """An interlock of the SM15K that opens while the current is on."""
+    with opened(*ON_SM15K) as station:
+        coil = station.roles["gradient"]
+        coil.parameters["detuning_difference"](500.0)
+        assert coil.health().ok
+        rehearsal: Any = station._rehearsal
+        wrong = FaultRule("coil_supply", "wrong_value", "STAT:REG:A", value=str(2 + 2048 + 8192))
+        rehearsal._library.laboratory.spoil([wrong])
+        assert not coil.health().ok and coil.health().text.endswith("A set, interlock")
+
+
 # ---- cavity lock --------------------------------------------------------------------
 
 
@@ -146,6 +189,7 @@ def test_the_level_behind_the_cavity_tells_the_lock(opened: Opened) -> None:
         assert not cavity.health().ok and not cavity.health().hazard
 
 
+@pytest.mark.slow
 def test_shots_without_a_locked_cavity_are_marked_and_repeated(
     opened: Opened, tmp_path: Path
 ) -> None:
@@ -233,6 +277,7 @@ def test_levels_off_the_screen_are_refused(opened: Opened) -> None:
 # ---- atom number --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_shots_with_impossible_counts_are_marked_and_repeated(
     opened: Opened, tmp_path: Path
 ) -> None:

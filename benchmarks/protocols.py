@@ -59,7 +59,12 @@ class Case:
 
 
 CASES: dict[str, Case] = {
+    "dissipative_preparation": Case("dissipative_preparation", {"angles": 0}),
     "ramsey_ellipse": Case("ramsey_ellipse"),
+    "ramsey_two_stage": Case("ramsey_ellipse", {"schedule": "two_stage"}),
+    "ramsey_side_by_side": Case(
+        "ramsey_ellipse", {"schedule": "two_stage", "reference": "unsqueezed"}
+    ),
     "pumping_scan": Case("pumping_scan"),
 }
 

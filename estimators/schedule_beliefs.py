@@ -72,8 +72,13 @@ class ScheduleBeliefs:
                 f"Argument `covariance` must be a (6, 6) matrix of {', '.join(SHARED)}, but has "
                 f"shape {covariance.shape}."
             )
-        if not self.settings:
-            raise ValueError("Argument `settings` must hold at least one setting, but is empty.")
+        if isinstance(self.settings, str) or not self.settings:
+            raise ValueError(
+                "Argument `settings` must be a list of at least one setting (prepared, bias_phase, "
+                f"by_detuning, by_rabi), but is {self.settings!r}."
+            )
+        given: list[Any] = list(self.settings)
+        settings = [BiasSetting(**one) if isinstance(one, Mapping) else one for one in given]
         low, high = self.signal_range
         if not 0.0 < high - low <= math.pi + 1e-12:
             raise ValueError(
@@ -82,7 +87,7 @@ class ScheduleBeliefs:
             )
         covariance.setflags(write=False)
         object.__setattr__(self, "covariance", covariance)
-        object.__setattr__(self, "settings", tuple(self.settings))
+        object.__setattr__(self, "settings", tuple(settings))
         object.__setattr__(self, "signal_range", (float(low), float(high)))
         _ = self.shared  # refuses what `EllipseBeliefs` refuses
 
@@ -112,10 +117,4 @@ class ScheduleBeliefs:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ScheduleBeliefs:
         """Beliefs as a run keeps them."""
-        return cls(
-            **{
-                **stored,
-                "settings": tuple(BiasSetting(**one) for one in stored["settings"]),
-                "signal_range": tuple(stored["signal_range"]),
-            }
-        )
+        return cls(**{**stored, "signal_range": tuple(stored["signal_range"])})

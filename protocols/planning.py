@@ -224,6 +224,7 @@ def make_plan(
     for step in protocol.steps(file.calibrations, seed):
         walk.perform(step)
     duration, blocks = walk.station.clock.now(), walk.blocks
+    sequences = len({sequence for sequence, _ in walk.compiled})
     reachable = getattr(protocol, "reachable", None)
     for step in reachable(file.calibrations) if reachable else ():
         walk.look(step)
@@ -243,7 +244,7 @@ def make_plan(
         problems=tuple(walk.problems()),
         shots=protocol.planned_shots,
         blocks=blocks,
-        sequences=len({sequence for sequence, _ in walk.compiled}),
+        sequences=sequences,
         duration=duration,
         prediction=prediction,
         best=best_point(protocol, file) if best and prediction is not None else None,

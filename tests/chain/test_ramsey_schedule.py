@@ -15,9 +15,12 @@ import pytest
 from cavitylab.console import ramsey_report
 from cavitylab.instruments.shipped import find_file
 from cavitylab.instruments.station import Station
+from cavitylab.instruments.station_file import load_station_file
 from cavitylab.protocols import RamseyEllipse
 from cavitylab.protocols.engine import RunResult, run
 from cavitylab.protocols.engine.result import stored_estimator, stored_records
+
+pytestmark = pytest.mark.slow
 
 SMALL: dict[str, Any] = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2000.0, "block": 150}
 TEXT = find_file("two_ensemble.lab.yaml", ".lab.yaml").read_text(encoding="utf-8")
@@ -153,8 +156,6 @@ def test_exchanged_rf_cables_are_told_by_the_laboratory(tmp_path):
 def test_a_gate_wired_to_the_other_ensemble_changes_nothing():
     """The ellipse is the same with its ensembles exchanged: nothing to catch, nothing to fear."""
     protocol = RamseyEllipse(**SMALL)
-    from cavitylab.instruments.station_file import load_station_file
-
     calibrations = load_station_file(find_file("two_ensemble", ".yaml")).calibrations
     rng = np.random.default_rng(5)
     turned, straight = (protocol.estimator(calibrations) for _ in range(2))

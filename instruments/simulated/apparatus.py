@@ -47,33 +47,41 @@ _TWO_ENSEMBLE_LINES = (
     "counter.gate",
 )
 
-KINDS: Mapping[str, ApparatusKind] = MappingProxyType(
-    {
-        "two_ensemble_cavity": ApparatusKind(
-            lines=_TWO_ENSEMBLE_LINES,
-            truth=TwoEnsembleTruthEntry,
-            drifts=DriftsEntry,
-            build=lambda truth, seed, drifts: TwoEnsembleCavity(
-                draw_truth(truth, seed), seed, drifts
-            ),
+_KINDS: dict[str, ApparatusKind] = {
+    "two_ensemble_cavity": ApparatusKind(
+        lines=_TWO_ENSEMBLE_LINES,
+        truth=TwoEnsembleTruthEntry,
+        drifts=DriftsEntry,
+        build=lambda truth, seed, drifts: TwoEnsembleCavity(draw_truth(truth, seed), seed, drifts),
+    ),
+    "relaxing_pair": ApparatusKind(
+        lines=_TWO_ENSEMBLE_LINES,
+        truth=TwoEnsembleTruthEntry,
+        drifts=DriftsEntry,
+        build=lambda truth, seed, drifts: RelaxingPair(draw_truth(truth, seed), seed, drifts),
+    ),
+    "pumped_cavity": ApparatusKind(
+        lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),
+        truth=PumpedTruthEntry,
+        drifts=PumpedDriftsEntry,
+        build=lambda truth, seed, drifts: PumpedCavity(
+            draw_pumped_truth(truth, seed), seed, drifts
         ),
-        "relaxing_pair": ApparatusKind(
-            lines=_TWO_ENSEMBLE_LINES,
-            truth=TwoEnsembleTruthEntry,
-            drifts=DriftsEntry,
-            build=lambda truth, seed, drifts: RelaxingPair(draw_truth(truth, seed), seed, drifts),
-        ),
-        "pumped_cavity": ApparatusKind(
-            lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),
-            truth=PumpedTruthEntry,
-            drifts=PumpedDriftsEntry,
-            build=lambda truth, seed, drifts: PumpedCavity(
-                draw_pumped_truth(truth, seed), seed, drifts
-            ),
-        ),
-    }
-)
+    ),
+}
+
+KINDS: Mapping[str, ApparatusKind] = MappingProxyType(_KINDS)
 """Every kind by the name that `apparatus: kind:` gives it."""
+
+
+def add_kind(name: str, kind: ApparatusKind) -> None:
+    """Make an apparatus of one's own known to the laboratory files of this process.
+
+    Raises:
+        ValueError: There is another kind of that name.
+    """
+    if _KINDS.setdefault(name, kind) is not kind:
+        raise ValueError(f"there is a kind of apparatus {name!r} already: choose another name")
 
 
 def build_apparatus(file: LaboratoryFile) -> Apparatus:

@@ -13,17 +13,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from ..estimators import AdaptivePhase, AdaptivePumping, EllipsePhase, Estimate
+from ..estimators import AdaptivePhase, AdaptivePumping, EllipsePhase, Estimate, JointEllipses
+from ..estimators.binomial_beliefs import EllipseAtoms
 from ..estimators.ellipse_posterior import EllipsePosterior
 from ..estimators.gaussian_ring import RingLikelihood
 from ..estimators.likelihood_table import LARGEST_SPIN, TableLikelihood
 from ..estimators.scoring import maximise
-from ..models.pumped_superradiance import PumpedEnsemble, pumped_steady_state
 from .figures import DATA, FIT
+from .refit_curves import fitted_ellipses, fitted_means
 
 Array = NDArray[np.float64]
 
-_ABSCISSAE = ("pump", "time", "angle", "bias_phase", "current", "power", "level", "setting")
+_ABSCISSAE = ("pump", "time", "light", "angle", "bias_phase", "current", "power", "setting")
+_ORDINATES = ("counts", "reading", "value", "y")
+_UNITS = {"time": " (s)", "angle": " (rad)", "bias_phase": " (rad)", "current": " (A)"}
 _PROFILE_POINTS = 25
 _MOST_SHOTS = 3000
 
@@ -38,10 +41,12 @@ def draw_refit(
     """
     figure = Figure(figsize=(12.0, 3.9), layout="constrained")
     data, residuals, profile = figure.subplots(1, 3)
-    if isinstance(estimator, EllipsePhase):
+    if isinstance(estimator, JointEllipses):
+        _joint(data, residuals, estimator, records, estimate)
+    elif isinstance(estimator, EllipsePhase):
         _ellipse(data, residuals, estimator, records, estimate)
     else:
-        _curve(data, residuals, name, records, estimate)
+        _curve(data, residuals, estimator, name, records, estimate)
     _profile(profile, estimator, records, estimate)
     check = estimate.goodness_of_fit
     fit = "" if check is None else f", p = {check.p_value:.2g}"
@@ -86,34 +91,71 @@ def _ellipse(
     residuals.set(xlabel="nearest common phase (rad)", ylabel="distance / std", title="residuals")
 
 
+def _joint(
+    data: Axes,
+    residuals: Axes,
+    estimator: JointEllipses,
+    records: Mapping[str, Any],
+    found: Estimate,
+) -> None:
+    """Both ports with every setting's fitted ellipse; the nearest distance to any of them."""
+    good = _good(records)
+    column = "counts" if "counts" in records else "populations"
+    shots = np.asarray(records[column], dtype=np.float64)[good][:_MOST_SHOTS]
+    atoms = [b.atoms for b in estimator.settings if isinstance(b, EllipseAtoms)]
+    scale = np.array(atoms[0]) if column == "populations" and atoms else np.ones(2)
+    data.plot(*shots.T, ".", ms=2, color=DATA, alpha=0.5)
+    curves = [np.column_stack(curve) / scale for curve in fitted_ellipses(estimator, found)]
+    for curve in curves:
+        data.plot(*curve.T, color=FIT, lw=1.4)
+    what = "data and fit" if curves else "data"
+    data.set(xlabel=f"{column}, ensemble 1", ylabel=f"{column}, ensemble 2", title=what)
+    if not curves:
+        return
+    points = np.concatenate(curves)
+    nearest = np.empty(len(shots))
+    for start in range(0, len(shots), 500):
+        block = shots[start : start + 500, None, :] - points
+        nearest[start : start + 500] = np.sqrt((block**2).sum(axis=2).min(axis=1))
+    residuals.plot(nearest, ".", ms=3, color=DATA)
+    residuals.set(xlabel="shot", ylabel=f"distance, {column}", title="distance from the ellipse")
+
+
 def _curve(
-    data: Axes, residuals: Axes, name: str, records: Mapping[str, Any], found: Estimate
+    data: Axes,
+    residuals: Axes,
+    estimator: Any,
+    name: str,
+    records: Mapping[str, Any],
+    found: Estimate,
 ) -> None:
     """Means at each setting with their errors; the fitted mean where the model has a closed one."""
     good = _good(records)
-    key = next((key for key in _ABSCISSAE if key in records), "")
-    column = "counts" if "counts" in records else "value"
-    seen = np.asarray(records[column], dtype=np.float64)[good]
-    x: Array = np.asarray(records[key] if key else np.arange(good.size), dtype=np.float64)[good]
-    y: Array = seen
-    if seen.ndim == 2 and x.ndim == 2:
-        x, y = x.ravel(), seen.ravel()
-    elif seen.ndim == 2:
-        y = seen.sum(axis=1)
+    columns = {k: np.asarray(v, dtype=np.float64)[good] for k, v in records.items()}
+    key = next((key for key in _ABSCISSAE if key in columns), "")
+    column = next((name for name in _ORDINATES if name in columns), next(iter(columns)))
+    seen = columns[column]
+    x: Array = columns[key] if key else np.arange(len(seen), dtype=np.float64)
+    y: Array = seen.sum(axis=1) if seen.ndim == 2 else seen
+    if seen.ndim == 2 and x.ndim == 2:  # sweeps: the knob runs from the first value to the second
+        bins = (np.arange(seen.shape[1]) + 0.5) / seen.shape[1]
+        x, y = (x[:, :1] + np.diff(x, axis=1) * bins).ravel(), seen.ravel()
     places, means, errors = _binned(x, y)
     data.errorbar(places, means, errors, fmt=".", color=DATA)
-    fitted = _fitted_mean(name, places, records, found)
-    smooth = means.mean() if fitted is None else fitted
-    if fitted is not None:
-        data.plot(places, fitted, color=FIT, lw=1.4)
-    safe = np.where(errors > 0.0, errors, 1.0)
+    fitted = fitted_means(estimator, name, columns, found)
+    smooth: Any = means.mean()
+    if fitted is not None and len(fitted) == len(x):
+        smooth = _binned(x, fitted)[1]
+        data.plot(places, smooth, color=FIT, lw=1.4)
+    typical = float(np.median(errors[errors > 0.0])) if np.any(errors > 0.0) else 1.0
+    safe = np.where(errors > 0.1 * typical, errors, typical)
     residuals.plot(places, (means - smooth) / safe, ".", color=DATA)
     residuals.axhline(0.0, color=FIT, lw=1.0)
     about = "fit" if fitted is not None else "overall mean"
-    data.set(xlabel=key or "shot", ylabel=column, title="data" + " and fit" * (fitted is not None))
-    residuals.set(
-        xlabel=key or "shot", ylabel="std of the mean", title=f"residuals from the {about}"
-    )
+    what = column if seen.ndim == 1 or x.size == seen.size else f"{column}, all detectors"
+    label = f"{key or 'shot'}{_UNITS.get(key, '')}"
+    data.set(xlabel=label, ylabel=what, title="data" + " and fit" * (fitted is not None))
+    residuals.set(xlabel=label, ylabel="std of the mean", title=f"residuals from the {about}")
 
 
 def _binned(x: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -128,43 +170,6 @@ def _binned(x: Array, y: Array) -> tuple[Array, Array, Array]:
     means = np.bincount(label, y) / number
     variance = np.bincount(label, (y - means[label]) ** 2) / np.maximum(number - 1, 1)
     return places, means, np.sqrt(variance / number)
-
-
-def _fitted_mean(
-    name: str, places: Array, records: Mapping[str, Any], found: Estimate
-) -> Array | None:
-    """Mean counts of steady states at each pump; None for models without a closed mean."""
-    wanted = {"critical_pump", "gain"}
-    if "pump" not in records or not wanted <= set(found.quantities):
-        return None
-    atoms = found.quantities.get("atoms")
-    number = round(atoms.value) if atoms else _atoms_of(found)
-    if number is None or np.any(places <= 0.0):
-        return None
-    background = found.quantities.get("background")
-    floor = background.value if background else _background_of(found)
-    critical, gain = found["critical_pump"].value, found["gain"].value
-    excited = [
-        pumped_steady_state(PumpedEnsemble(number, float(pump) / critical)).mean + 0.5 * number
-        for pump in places
-    ]
-    return gain * np.array(excited) + floor
-
-
-def _atoms_of(found: Estimate) -> int | None:
-    for line in found.assumptions:
-        words = line.split()
-        if len(words) > 1 and words[1].startswith("atoms") and words[0].isdigit():
-            return int(words[0])
-    return None
-
-
-def _background_of(found: Estimate) -> float:
-    for line in found.assumptions:
-        words = line.split()
-        if words[:2] == ["background", "of"]:
-            return float(words[2])
-    return 0.0
 
 
 def _profile(axes: Axes, estimator: Any, records: Mapping[str, Any], found: Estimate) -> None:

@@ -43,7 +43,8 @@ def check_joint(
     prior = np.flatnonzero(posterior.precision > 0.0)
     residuals.append(-x[prior])
     designs.append(np.eye(x.size)[prior])
-    free = optimum.free.copy()
+    # Nuisances of a setting without shots, and without a prior, are in no cell.
+    free = optimum.free & (np.diag(optimum.point.information) > 0.0)
     free[-1] = False
     residual, design = np.concatenate(residuals), np.vstack(designs)[:, free]
     information = optimum.point.information[np.ix_(free, free)]

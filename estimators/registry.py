@@ -267,6 +267,8 @@ def _converted(key: str, value: Any, kind: Any) -> Any:
         if not mark:
             raise BeliefError(f"{key}: give value+-std, e.g. 20+-0.6, not {text!r}")
         return Calibrated(_number(key, centre), _number(key, spread))
+    if any(typing.get_origin(choice) is tuple for choice in choices) and "," not in text:
+        raise BeliefError(f"{key}: give numbers with commas between them, not {text!r}")
     if "," in text:
         return tuple(_number(key, part) for part in text.split(","))
     if bool in choices and text.lower() in ("true", "false"):

@@ -122,9 +122,11 @@ def field(name: str, shots: int, g: float, k: float) -> Campaign:
             if not found.usable:
                 return math.nan
             halves.append(2.0 * found.phase - 0.5 * math.pi)
-        # phi_1 - phi_2 = g + 2 k - pi/2, phi_3 - phi_4 = g - 2 k + pi/2
-        minus, plus = -halves[0], halves[1]
-        return 0.5 * (minus + plus) if name == "gradient" else 0.25 * (minus - plus)
+        # phi_1 - phi_2 = g + 2 k - pi/2 and phi_3 - phi_4 = g - 2 k + pi/2 are pi - 2 phi apart
+        first_pair, second_pair = halves[0], -halves[1]
+        if name == "gradient":
+            return 0.5 * (first_pair + second_pair)
+        return 0.25 * (first_pair - second_pair)
 
     return Campaign(
         f"{name} of four ensembles",

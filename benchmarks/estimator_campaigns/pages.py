@@ -88,7 +88,11 @@ def draw(rows: Sequence[Stored], path: Path) -> None:
     left.axvline(1.0, color="0.3", lw=1)
     low, high = left.get_xlim()
     left.set_xlim(min(low, 0.8), max(high, 1.6))
-    ticks = [t for t in (0.5, 1, 1.5, 2, 3, 5, 10, 30, 100) if left.get_xlim()[0] <= t <= high]
+    ticks = [
+        t
+        for t in (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100)
+        if left.get_xlim()[0] <= t <= high
+    ]
     left.set_xticks(ticks, [f"{t:g}" for t in ticks])
     left.minorticks_off()
     left.set_xlabel("rmse / Cramér-Rao bound, ± 3 standard errors", fontsize=8)

@@ -56,6 +56,7 @@ from .pumping_sweeps import PumpingSweeps
 from .records import RecordError
 from .relaxation_beliefs import RelaxationBeliefs
 from .relaxation_bounds import RelaxationBounds, relaxation_bounds
+from .relaxation_sampling import draw_relaxation
 from .relaxation_trace import RelaxationTrace
 from .schedule_beliefs import BiasSetting, ScheduleBeliefs
 from .schedule_bounds import ScheduleBounds, preparation_gain, schedule_bounds
@@ -146,6 +147,7 @@ __all__ = [
     "dead_time_bounds",
     "detector_bounds",
     "detuning_bounds",
+    "draw_relaxation",
     "draw_snapshots",
     "draw_sweeps",
     "drift_bounds",

@@ -185,6 +185,7 @@ def test_the_plan_names_precision_and_the_best_drive() -> None:
     assert 0.01 < plan.prediction.std / plan.prediction.supposed < 0.05
     assert plan.prediction.gain_db > 1.0
     assert "for C = 2" in plan.remarks[-1] and "drive" in plan.remarks[-1]
+    assert plan_by_name("dissipative_preparation", {"angles": 0}).remarks
 
 
 CHILD = """

@@ -1,0 +1,93 @@
+"""Relaxing ensembles: rates from joint populations, beside least squares on their mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cavitylab.estimators import (
+    Calibrated,
+    Estimate,
+    RelaxationBeliefs,
+    RelaxationTrace,
+    draw_relaxation,
+    relaxation_bounds,
+)
+from cavitylab.models.relaxation_outcomes import relaxing_outcomes
+from cavitylab.models.two_ensembles import TwoEnsembles
+
+from .campaign import Campaign, Records
+
+GAIN, BACKGROUND = 100.0, 50.0
+GAIN_STD, BACKGROUND_STD = 0.03, 0.05
+RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
+
+
+def _row(spin: float, rabi: float, detuning: float, holds: int, shots: int) -> Campaign:
+    nominal = {"collective_decay": 100.0, "rabi_frequency": rabi, "detuning_difference": detuning}
+    times = np.repeat(np.linspace(0.3e-3, 6e-3, holds), shots)
+    beliefs = RelaxationBeliefs(
+        spin,
+        *(Calibrated(nominal[name], 0.05 * nominal[name]) for name in RATES),
+        gain=Calibrated(GAIN, GAIN_STD * GAIN),
+        background=Calibrated(BACKGROUND, BACKGROUND_STD * BACKGROUND),
+    )
+    detector = {"gain": GAIN, "background": BACKGROUND}
+
+    def draw(rng: np.random.Generator) -> Records:
+        off = {
+            "gain": GAIN * (1.0 + GAIN_STD * rng.standard_normal()),
+            "background": BACKGROUND * (1.0 + BACKGROUND_STD * rng.standard_normal()),
+        }
+        return draw_relaxation(spin, nominal | off, times, rng)
+
+    def fit(records: Records, level: float = 0.95) -> Estimate:
+        estimator = RelaxationTrace(beliefs)
+        estimator.update(records)
+        return estimator.estimate(level)
+
+    def mean_curve(records: Records) -> float:
+        from scipy.optimize import curve_fit
+
+        places, index = np.unique(records["time"], return_inverse=True)
+        total = np.asarray(records["counts"]).sum(axis=1)
+        means = np.bincount(index, total) / np.bincount(index)
+        n = np.arange(round(2 * spin) + 1.0)
+
+        def curve(at: np.ndarray, *logs: float) -> np.ndarray:
+            decay, drive, apart = (2 * math.pi * math.exp(log) for log in logs)
+            pair = TwoEnsembles(spin, drive, apart, collective_decay=decay)
+            tables = relaxing_outcomes(pair, at).probability
+            up = np.einsum("tij,ij->t", tables, np.add.outer(n, n))
+            return np.asarray(GAIN * up + 2 * BACKGROUND)
+
+        try:
+            found, _ = curve_fit(curve, places, means, [math.log(nominal[name]) for name in RATES])
+        except RuntimeError:
+            return math.nan
+        return math.exp(float(found[0]))
+
+    def bound(truth: float) -> float:
+        values = nominal | detector | {"collective_decay": truth}
+        return relaxation_bounds(beliefs, values, times)["collective_decay"]
+
+    return Campaign(
+        name=f"relaxation, decay rate, S={spin:g}",
+        range=f"Omega/Gamma={rabi / 100:g}, Delta/Omega={detuning / rabi:.2g}, n={times.size}",
+        truth=100.0,
+        draw=draw,
+        fit=fit,
+        bound=bound,
+        limit=1.15,
+        coverage_limit=0.93,
+        peers={"least squares on the mean": mean_curve},
+        quantity="collective_decay",
+        time_limit=1.0,
+        replicates=200,
+    )
+
+
+def rows() -> list[Campaign]:
+    """Two and six atoms in each ensemble."""
+    return [_row(1.0, 250.0, 250.0, 10, 100), _row(3.0, 600.0, 400.0, 12, 150)]

@@ -178,6 +178,9 @@ class _Reader:
         for name, entry in section.items():
             if isinstance(entry, CommentedMap):
                 self._read_entry(str(name), entry)
+        for role in self.entries:
+            if _is_role(role.kind):
+                self._check_partners(role)
 
     # ---- what an entry is ------------------------------------------------------------
 
@@ -269,8 +272,6 @@ class _Reader:
             rest.lc.data = init.lc.data
         settings = validated(kind.settings_model, rest, self.path, self.problems, f"{name}: ")
         self._check_source(name, kind, init.get("source"))
-        for key, partner in kind.partners.items():
-            self._check_partner(name, key, partner, init.get(key))
         calibration = self._calibration(name, kind, init.get("calibration"))
         problems = {} if settings is None else settings.problems(calibration)
         for key, text in problems.items():
@@ -300,17 +301,27 @@ class _Reader:
             self.complain(here, f"{name}: source `{source}` belongs to `{other}` already")
         self._seen[f"source {source}"] = name
 
-    def _check_partner(self, name: str, key: str, wanted: type[Role], stated: Any) -> None:
-        if not isinstance(stated, str):
-            return  # complained of by the settings
-        kind = self._kinds.get(stated)
-        if kind is None or not issubclass(kind, wanted):
-            fitting = [one for one, its in self._kinds.items() if its and issubclass(its, wanted)]
-            self.complain(
-                ("instruments", name, "init", key),
-                f"{name}: `{key}` must name a role of the kind {wanted.__name__} of this file, "
-                f"but is `{stated}`{suggestion(stated, fitting)}",
-            )
+    def _check_partners(self, entry: Entry) -> None:
+        """Other roles that a role names: of this file, of the right kind, calibrated alike."""
+        kind = cast(type[Role], entry.kind)
+        for key, wanted in kind.partners.items():
+            stated = entry.init.get(key)
+            if not isinstance(stated, str):
+                continue  # complained of by the settings
+            known = {name: its for name, its in self._kinds.items() if its is not None}
+            calibration = self.calibrations.get(stated)
+            kinds = kind.partner_calibrations
+            if stated not in known or not issubclass(known[stated], wanted):
+                fitting = [name for name, its in known.items() if issubclass(its, wanted)]
+                text = f"must name a role of the kind {wanted.__name__} of this file, but is "
+                text += f"`{stated}`{suggestion(stated, fitting)}"
+            elif calibration is not None and kinds and calibration.kind not in kinds:
+                text = f"names `{stated}`, whose calibration is of kind {calibration.kind}, but "
+                text += f"must be of kind {' or '.join(kinds)}"
+            else:
+                continue
+            here = ("instruments", entry.name, "init", key)
+            self.complain(here, f"{entry.name}: `{key}` {text}")
 
     def _calibration(self, name: str, kind: type[Role], stated: Any) -> Calibration | None:
         if not isinstance(stated, str) or not kind.calibration_kinds:

@@ -100,6 +100,8 @@ class Role(Instrument):
     calibration_optional: ClassVar[bool] = False
     partners: ClassVar[Mapping[str, type[Role]]] = MappingProxyType({})
     """Settings that name another role of the station, with its kind."""
+    partner_calibrations: ClassVar[tuple[str, ...]] = ()
+    """Kinds of calibration that those roles must have; empty: any."""
     sources: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """Drivers of this package that fit, with the channels to choose from (none: the driver)."""
 

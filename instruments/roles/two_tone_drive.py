@@ -40,17 +40,24 @@ class TwoToneDrive(Role):
     settings_model: ClassVar[type[RoleSettings]] = TwoToneSettings
     safe_order: ClassVar[int] = 5
     partners = MappingProxyType({"minus": Aom, "plus": Aom})
+    partner_calibrations: ClassVar[tuple[str, ...]] = ("aom_amplitude",)
     sources = MappingProxyType({"MOGLabsXRF": ()})
 
-    def _modulator(self, key: str) -> Aom:
+    def _tone(self, key: str) -> Aom:
         name = str(getattr(self.settings, key))
         found = Instrument.find_instrument(name) if Instrument.exist(name) else None
         if not isinstance(found, Aom):
             raise InstrumentError(f"{self.name}: `{key}` names `{name}`, which is no open AOM role")
-        if found.calibration.kind != "aom_amplitude":
+        return found
+
+    def _modulator(self, key: str) -> Aom:
+        """The role of a tone, whose amplitude must be a Rabi frequency."""
+        found = self._tone(key)
+        kind = found.calibration.kind
+        if kind not in self.partner_calibrations:
             raise InstrumentError(
-                f"{self.name}: the calibration of `{name}` is of kind {found.calibration.kind}, "
-                "but must give a Rabi frequency: aom_amplitude"
+                f"{self.name}: the calibration of `{found.name}` is of kind {kind}, but must give "
+                "a Rabi frequency: aom_amplitude"
             )
         return found
 
@@ -88,7 +95,7 @@ class TwoToneDrive(Role):
         # the raising tone first: alone it would drive the atoms up without end
         failures = [
             result.message
-            for result in (self._modulator("plus").safe(), self._modulator("minus").safe())
+            for result in (self._tone("plus").safe(), self._tone("minus").safe())
             if not result.ok
         ]
         if failures:

@@ -125,24 +125,29 @@ class CountsGuard:
         low: Smallest good sum of raw counts.
         high: Largest good sum.
         detectors: Columns of the counts; all of them by default.
+        too_few: What becomes of shots below: "aborted", or "unlocked" where the detector watches
+            the light that a locked cavity transmits.
+        name: What the counts stand for.
     """
 
     low: float = -math.inf
     high: float = math.inf
     detectors: tuple[int, ...] | None = None
+    too_few: Status = Status.ABORTED
+    name: str = "atom number"
 
     def spoiled(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.bool_], Trip]:
-        """Shots outside the limits; "saturated" when all of them are above, else "aborted"."""
+        """Shots outside the limits; "saturated" when all of them are above, else `too_few`."""
         chosen = counts if self.detectors is None else counts[:, list(self.detectors)]
         total = chosen.sum(axis=1, dtype=np.int64)
         few, many = total < self.low, total > self.high
         outside: NDArray[np.bool_] = few | many
-        status = Status.SATURATED if many.any() and not few.any() else Status.ABORTED
+        status = Status.SATURATED if many.any() and not few.any() else self.too_few
         text = (
             f"{int(outside.sum())} of {len(counts)} shots have counts outside "
             f"[{self.low:g}, {self.high:g}]"
         )
-        return outside, Trip("atom number", text, status)
+        return outside, Trip(self.name, text, status)
 
 
 def station_guards(station: Any) -> list[Guard]:

@@ -89,6 +89,7 @@ class DoubleStation:
         self.uploaded: dict[str, tuple[Any, ...]] = {}
         self.hooks: dict[str, Callable[[], None]] = {}
         self.trouble = ""
+        self.hazard = False
         self.faults: list[str] = []
         self.safe_results: list[SafeResult] = []
         self.roles = {
@@ -121,7 +122,8 @@ class DoubleStation:
 
     def health(self) -> dict[str, Health]:
         self.did("health")
-        return {"laser": Health(not self.trouble, self.trouble or "locked")}
+        ok = not self.trouble
+        return {"laser": Health(ok, self.trouble or "locked", self.hazard and not ok)}
 
     def make_safe(self) -> list[SafeResult]:
         self.did("make_safe")

@@ -44,6 +44,24 @@ def test_too_few_counts_abort_a_shot_and_columns_can_be_chosen():
     assert trip.text == "1 of 3 shots have counts outside [100, inf]"
 
 
+def test_a_detector_may_watch_the_cavity():
+    """Counts of transmitted light, in a column of their own, below what a locked cavity gives."""
+    counts = np.array([[5, 900], [500, 1]], dtype=np.int32)
+    guard = CountsGuard(low=100, detectors=(1,), too_few=Status.UNLOCKED, name="cavity lock")
+    mask, trip = guard.spoiled(counts)
+    assert mask.tolist() == [False, True]
+    assert (trip.guard, trip.status) == ("cavity lock", Status.UNLOCKED)
+
+
+def test_a_hazard_is_not_waited_out(station, ramsey, tmp_path):
+    """What waiting makes worse ends the run at once, whatever patience is left."""
+    station.hooks["timing.fire"] = lambda: setattr(station, "trouble", "the coil is hot")
+    station.hazard = True
+    with pytest.raises(GuardError, match="made safe at once.*the coil is hot"):
+        run(ramsey(**SETTINGS), station, data=tmp_path, patience=1e4)
+    assert station.clock.now() < 10.0 and station.diary[-1] == "make_safe"
+
+
 def test_a_reading_out_of_its_limits_spoils_the_block(station, ramsey, tmp_path):
     """A coil that gets warm during the second block: its shots are marked, then it cools down."""
     warm = [25.0]

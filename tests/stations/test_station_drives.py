@@ -241,6 +241,13 @@ def test_mistakes_of_the_drive_are_found_in_the_file(
         opened(RAMAN.replace(old, new))
 
 
+def test_a_tone_whose_amplitude_is_a_rate_is_refused(opened: Opened) -> None:
+    """r and gamma come from Rabi frequencies; found in the file, by that role's calibration."""
+    before, last = RAMAN.rsplit("raman_aom.yaml", 1)
+    with pytest.raises(StationFileError, match=r"`plus` names `raising`.*of kind aom_power"):
+        opened(f"{before}coupling_aom.yaml{last}")
+
+
 # ---- the exchange -------------------------------------------------------------------
 
 

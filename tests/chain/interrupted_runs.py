@@ -6,6 +6,7 @@ child ended. Imports are paid for once, and the parent has no threads when it fo
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -62,14 +63,14 @@ def die() -> None:
 def at_call(owner: type[Any], name: str, number: int, *, after: bool = False) -> None:
     """Die at the `number`-th call of a method of the writer, before or after it did its work."""
     original: Callable[..., Any] = getattr(owner, name)
-    calls = [0]
+    calls = itertools.count(1)  # files are written by several threads at once
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == number and not after:
+        own = next(calls)
+        if own == number and not after:
             die()
         result = original(*args, **kwargs)
-        if calls[0] == number:
+        if own == number:
             die()
         return result
 

@@ -40,6 +40,7 @@ _TRIED = 10  # cells of the grid that are led to their maxima
 _STARTS = 4
 _HOPELESS = 50.0  # fall of the approximate log-likelihood below which a start is given up
 _PER_TURN = 8.0
+_ABSURD = 20.0  # times the most counts that atoms can give: no count of photons
 _FEW_ATOMS = 15.0
 
 
@@ -52,9 +53,9 @@ class CountedCalibration:
 
     def __init__(self, counting: CountingBeliefs) -> None:
         self.counting = counting
-        low, gain = counting.background_range[1], counting.gain_range[1]
-        mean = low + gain * counting.atoms
-        self._readings = Readings("counts", self.columns, mean + 10.0 * math.sqrt(mean) + 10.0)
+        # A gain beyond its range shall end in a fit that says so; this is for other mistakes.
+        most = counting.background_range[1] + counting.gain_range[1] * counting.atoms
+        self._readings = Readings("counts", self.columns, _ABSURD * most)
         self._ensembles = 1
 
     def update(self, records: Mapping[str, ArrayLike]) -> None:

@@ -116,6 +116,7 @@ class PulseCalibration(ABC):
 
     Class attributes:
         calibrates: Role whose calibration the answer becomes.
+        advice: Where to look in the laboratory when the fit does not describe the counts.
         revealed: What a rehearsal reveals of it, by the names of the quantities.
         settings_model: Validates the settings.
     """
@@ -127,6 +128,11 @@ class PulseCalibration(ABC):
     revealed: ClassVar[Mapping[str, str]]
     settings_model: ClassVar[type[CalibrationSettings]]
     needs: ClassVar[tuple[str, ...]] = ("drive", "gradient", "detector")
+    advice: ClassVar[str] = (
+        "whether T0 starts the drive's table, the window of the pulse opens the drive's RF switch, "
+        "the ensembles are lit one after the other while the counter's gate is open; then the atom "
+        "number, the RF power at the modulator, and the setting `reach`"
+    )
     detectors: ClassVar[tuple[str, ...]] = ("ensemble_1", "ensemble_2")
 
     def __init__(self, **settings: Any) -> None:
@@ -279,6 +285,7 @@ class PulseCalibration(ABC):
             largest_change=largest_change,
             wander=self.settings.wander,
             conditions=self.conditions,
+            advice=self.advice,
         )
 
     @property

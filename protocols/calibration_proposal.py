@@ -62,6 +62,7 @@ def propose(
     largest_change: float,
     wander: float = 0.0,
     conditions: Mapping[str, float] | None = None,
+    advice: str = "",
     today: datetime.date | None = None,
 ) -> Proposal:
     """The calibration of a fit, and whether the gate lets it replace the old one.
@@ -74,6 +75,7 @@ def propose(
             may be 0, may change freely.
         wander: Relative standard deviation added to the first parameter.
         conditions: Of the new calibration.
+        advice: Where to look when the fit does not describe the readings, or warns.
         today: Its date.
     """
     names = old.names
@@ -86,6 +88,9 @@ def propose(
     )
     decision = gate(estimate, _as_estimate(old), rules)
     check = estimate.goodness_of_fit
+    poor = check is None or check.p_value < rules.least_p_value or bool(estimate.flags)
+    if poor and advice:
+        decision = GateDecision(decision.accepted, (*decision.reasons, f"where to look: {advice}"))
     try:
         new = _calibration(old, estimate, wander, conditions or {}, today)
     except CalibrationError as error:

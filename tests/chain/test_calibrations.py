@@ -91,6 +91,7 @@ def test_a_modulator_far_in_saturation_is_refused_with_the_reason(tmp_path: Path
         proposal = protocol.proposal(result.estimate, station.calibrations)  # type: ignore[attr-defined]
     assert not proposal.decision
     assert any("model does not describe" in reason for reason in proposal.decision.reasons)
+    assert "where to look" in proposal.decision.reasons[-1]
 
 
 def test_the_gate_writes_a_new_version_or_says_why_not(

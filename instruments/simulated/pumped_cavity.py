@@ -28,7 +28,8 @@ from ...models.pumped_superradiance_modes import population_ramp, relaxation_gap
 from ...models.pumped_superradiance_scans import dicke_populations, evolve_populations
 from ...models.pumped_superradiance_stepping import elements
 from .beams import TWO_PI
-from .draws import Drift, poisson_from, shot_uniforms
+from .counting import Counting
+from .draws import Drift, shot_uniforms
 from .lines import Timeline
 from .pumped_droop import drooping_populations
 from .pumped_fluorescence import Walk, walk
@@ -41,6 +42,7 @@ from .pumped_shot import (
     read_pumped_shot,
 )
 from .pumped_truth import PumpedDriftsEntry, PumpedTruth
+from .shot_noise import ShotNoise, louder
 
 SETTLED = 16.0
 """Hold times the exact gap beyond which the steady state is taken: it is within about 2e-7."""
@@ -48,10 +50,9 @@ SETTLED = 16.0
 APPROXIMATIONS = (
     "every shot starts with all atoms down and with the same, constant number of them",
     "light and RF switch at once, without the rise time of a modulator",
-    "no decay of single atoms, loss or dephasing",
+    "no loss or dephasing",
     "the atoms stand still while they are counted under probe light (gate * relaxation rate at "
     f"most {MOST_RELAXATION:g})",
-    "photon counts are Poissonian without dead time",
 )
 
 _CACHED = 256
@@ -95,6 +96,10 @@ class PumpedCavity:
         self._ladders: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
         self._states: OrderedDict[tuple[PumpStep, ...], NDArray[np.float64]] = OrderedDict()
         self._walks: OrderedDict[tuple[float, float], Walk] = OrderedDict()
+        self._noise = ShotNoise(given.shot_to_shot, seed)
+        self._counting = Counting(
+            truth, seed, self._noise, given.detection, given.background, given.step
+        )
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -118,21 +123,28 @@ class PumpedCavity:
                 f"shots must be consecutive with one time each, but are {shots!r} with "
                 f"{len(times)} times"
             )
-        means = np.empty(len(shots))
+        signal = np.empty(len(shots))
+        gate = 0.0
         for part, scale in self._steady_parts(times):
-            shot = read_pumped_shot(timeline, self.truth, scale)
-            atoms = self._atoms(shot, shots[part])
-            if shot.watched is None:
-                means[part] = self.truth.rate_per_atom * shot.lit * atoms
-            else:
-                seconds = self._walk(shot.watched, shot.gate).atom_seconds(
-                    atoms, self._seed, shots[part]
-                )
-                means[part] = self.truth.fluorescence_rate * seconds
-            means[part] += self.truth.background_rate * shot.gate
-            self._note(shot, scale, shots[part])
-        uniforms = shot_uniforms(self._seed, "photons.0", shots)
-        return poisson_from(uniforms, means)[:, None]
+            numbers = shots[part]
+            for places, noise in self._noise.cases(numbers):
+                stronger = scale * (1.0 + noise.laser_power)
+                louder_timeline = louder(timeline, noise.rf_amplitude)
+                shot = read_pumped_shot(louder_timeline, self.truth, stronger)
+                signal[part][places] = self._signal(shot, numbers)[places]
+                members = np.arange(numbers.start, numbers.stop)[places]
+                self._note(shot, scale, int(np.sum(members >= self._sums.next_shot)))
+                gate = shot.gate
+            self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
+        return self._counting.drawn(signal[:, None], [gate], shots, times)
+
+    def _signal(self, shot: PumpedShot, shots: range) -> NDArray[np.float64]:
+        """Mean counts of the atoms of each shot."""
+        atoms = self._atoms(shot, shots)
+        if shot.watched is None:
+            return np.asarray(self.truth.rate_per_atom * shot.lit * atoms, dtype=np.float64)
+        seconds = self._walk(shot.watched, shot.gate).atom_seconds(atoms, self._seed, shots)
+        return np.asarray(self.truth.fluorescence_rate * seconds, dtype=np.float64)
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.
@@ -171,6 +183,8 @@ class PumpedCavity:
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        yield from self._noise.approximations()
+        yield from self._counting.approximations()
         if self.truth.droop > 0.0:
             yield "the third level changes the rates of the jumps; its own occupation is left out"
         else:
@@ -266,11 +280,9 @@ class PumpedCavity:
                 moved = element.end[:, 0]
         return moved / float(moved.sum())
 
-    def _note(self, shot: PumpedShot, scale: float, shots: range) -> None:
-        """Add shots to the averages, each once however often it is asked for."""
+    def _note(self, shot: PumpedShot, scale: float, new: int) -> None:
+        """Add `new` shots to the averages, each once however often it is asked for."""
         sums = self._sums
-        new = max(0, shots.stop - max(shots.start, sums.next_shot))
-        sums.next_shot = max(sums.next_shot, shots.stop)
         sums.shots += new
         sums.dark_shots += 0 if shot.pumped else new
         sums.scale += new * scale

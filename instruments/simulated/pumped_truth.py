@@ -11,8 +11,10 @@ from .truth import (
     BeamTruth,
     DarkRate,
     DriftEntry,
+    Duration,
     FilePart,
     Frequency,
+    LightNoiseEntry,
     Power,
     Quantity,
     Rate,
@@ -58,11 +60,13 @@ class PumpedDetectorEntry(FilePart):
         background_rate: While the gate is open.
         fluorescence_rate: Of each excited atom without probe light: what it emits off the axis
             of the cavity, times the detection efficiency.
+        dead_time: Seconds for which the detector misses everything behind each count.
     """
 
     rate_per_atom: Rate
     background_rate: DarkRate
     fluorescence_rate: DarkRate = Quantity(nominal=0.0)
+    dead_time: Duration = Quantity(nominal=0.0)
 
 
 class PumpedTruthEntry(FilePart):
@@ -92,10 +96,16 @@ class PumpedDriftsEntry(FilePart):
 
     Attributes:
         pump_power: Drift of the pump's optical power, and with it of the pumping rate.
-        step: Seconds for which it stays constant.
+        detection: Drift of the share of photons that are counted.
+        background: Drift of the background's rate.
+        shot_to_shot: Noise that is new in every shot.
+        step: Seconds for which all of them stay constant.
     """
 
     pump_power: DriftEntry = DriftEntry()
+    detection: DriftEntry = DriftEntry()
+    background: DriftEntry = DriftEntry()
+    shot_to_shot: LightNoiseEntry = LightNoiseEntry()
     step: float = Field(default=10.0, gt=0.0)
 
 
@@ -110,6 +120,7 @@ class PumpedTruth:
         rate_per_atom, background_rate: Counts per second.
         fluorescence_rate: Counts per second of each excited atom without probe light.
         droop: How the pump's rate falls with the number of excited atoms.
+        dead_time: Of the detector, seconds.
     """
 
     atoms: int
@@ -119,6 +130,12 @@ class PumpedTruth:
     background_rate: float
     droop: float = 0.0
     fluorescence_rate: float = 0.0
+    dead_time: float = 0.0
+
+    @property
+    def atom_decay(self) -> float:
+        """Single atoms do not decay by themselves."""
+        return 0.0
 
 
 def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
@@ -137,4 +154,5 @@ def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
         background_rate=of(entry.detector, "background_rate"),
         droop=entry.pump.droop,
         fluorescence_rate=of(entry.detector, "fluorescence_rate"),
+        dead_time=of(entry.detector, "dead_time"),
     )

@@ -115,6 +115,7 @@ Power = Annotated[Quantity, AfterValidator(_Expect("W")), _NUMBER]
 Slope = Annotated[Quantity, AfterValidator(_Expect("Hz/A", -math.inf)), _NUMBER]
 Rate = Annotated[Quantity, AfterValidator(_Expect("1/s")), _NUMBER]
 DarkRate = Annotated[Quantity, AfterValidator(_Expect("1/s", allow_least=True)), _NUMBER]
+Duration = Annotated[Quantity, AfterValidator(_Expect("s", allow_least=True)), _NUMBER]
 Angle = Annotated[Quantity, AfterValidator(_Expect("rad", -math.inf)), _NUMBER]
 
 
@@ -152,10 +153,17 @@ class GradientEntry(FilePart):
 
 
 class DetectorEntry(FilePart):
-    """Photon counts per second: of one atom in the counted state, and of no atom at all."""
+    """Photon counts per second: of one atom in the counted state, and of no atom at all.
+
+    Attributes:
+        rate_per_atom: Of an atom that is lit.
+        background_rate: While the gate is open.
+        dead_time: Seconds for which the detector misses everything behind each count.
+    """
 
     rate_per_atom: Rate
     background_rate: DarkRate
+    dead_time: Duration = Quantity(nominal=0.0)
 
 
 class SignalEntry(FilePart):
@@ -165,7 +173,12 @@ class SignalEntry(FilePart):
 
 
 class TwoEnsembleTruthEntry(FilePart):
-    """Section `apparatus: truth:` of a laboratory file with the two-ensemble cavity."""
+    """Section `apparatus: truth:` of a laboratory file with the two-ensemble cavity.
+
+    Attributes:
+        atom_decay: Rate 1/s at which a single atom leaves the counted state, from the last light
+            of the drive on.
+    """
 
     atoms_per_ensemble: int
     drive: DriveEntry
@@ -173,6 +186,7 @@ class TwoEnsembleTruthEntry(FilePart):
     gradient: GradientEntry
     detector: DetectorEntry
     signal: SignalEntry
+    atom_decay: DarkRate = Quantity(nominal=0.0)
 
     @field_validator("atoms_per_ensemble")
     @classmethod
@@ -197,17 +211,58 @@ class DriftEntry(FilePart):
     correlation_time: float = Field(default=0.0, ge=0.0)
 
 
+Rms = Annotated[float, Field(ge=0.0, le=0.2)]
+
+
+class LightNoiseEntry(FilePart):
+    """Noise that is new in every shot; root mean squares relative to the value itself, 0 is off.
+
+    Attributes:
+        laser_power: Of the light that drives: the Rabi frequency goes with its square root, a
+            pumping rate with the power itself.
+        rf_amplitude: Of the RF behind the synthesizer, before the modulator's law.
+        detection: Of the share of photons that are counted.
+        background: Of the background's rate.
+        laser_frequency: Of the light on which atoms are counted, in half widths of their line: an
+            atom off by x scatters 1 / (1 + x^2).
+    """
+
+    laser_power: Rms = 0.0
+    rf_amplitude: Rms = 0.0
+    detection: Rms = 0.0
+    background: Rms = 0.0
+    laser_frequency: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+
+
+class ShotNoiseEntry(LightNoiseEntry):
+    """Section `drifts: shot_to_shot:` of two ensembles.
+
+    Attributes:
+        coil_current: Of the coil supply.
+        atom_number: Of the ensembles, all alike.
+    """
+
+    coil_current: Rms = 0.0
+    atom_number: Rms = 0.0
+
+
 class DriftsEntry(FilePart):
     """Section `drifts:`; everything in it is a function of the clock and the seed.
 
     Attributes:
         drive_amplitude: Drift of the drive's Rabi frequency (laser power).
         coil_current: Noise of the coil current.
+        detection: Drift of the share of photons that are counted.
+        background: Drift of the background's rate.
+        shot_to_shot: Noise that is new in every shot.
         step: Seconds for which all of them stay constant.
     """
 
     drive_amplitude: DriftEntry = DriftEntry()
     coil_current: DriftEntry = DriftEntry()
+    detection: DriftEntry = DriftEntry()
+    background: DriftEntry = DriftEntry()
+    shot_to_shot: ShotNoiseEntry = ShotNoiseEntry()
     step: float = Field(default=10.0, gt=0.0)
 
 
@@ -232,6 +287,8 @@ class TwoEnsembleTruth:
         slope, offset: Detuning difference per current [Hz/A], and at 0 A [Hz].
         rate_per_atom, background_rate: Counts per second.
         signal: Phase written between preparation and pulse, radians.
+        dead_time: Of the detector, seconds.
+        atom_decay: Rate at which a single atom leaves the counted state, 1/s.
     """
 
     atoms: int
@@ -242,6 +299,8 @@ class TwoEnsembleTruth:
     rate_per_atom: float
     background_rate: float
     signal: float
+    dead_time: float = 0.0
+    atom_decay: float = 0.0
 
     @property
     def spin(self) -> float:
@@ -269,4 +328,6 @@ def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
         rate_per_atom=of(entry.detector, "rate_per_atom"),
         background_rate=of(entry.detector, "background_rate"),
         signal=of(entry.signal, "phase"),
+        dead_time=of(entry.detector, "dead_time"),
+        atom_decay=of(entry, "atom_decay"),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from ...models.ellipse import EllipseReadout
 from ...models.two_ensembles import TwoEnsembles, steady_state
-from .draws import Drift, poisson_from, shot_uniforms
+from .counting import Counting
+from .draws import Drift, shot_uniforms
 from .lines import Timeline, plain_key
+from .shot_noise import Deviations, ShotNoise, louder
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_pulse import PulsedShot
 from .two_ensemble_shot import (
@@ -33,7 +35,7 @@ from .two_ensemble_shot import (
 )
 
 APPROXIMATIONS = (
-    "every shot starts with all atoms down and equal, constant atom numbers",
+    "every shot starts with all atoms down and equal atom numbers",
     f"the steady state is exact; Gamma * t * Var >= {LEAST_RELAXATION:g} counts as having reached "
     "it (infidelity below 1e-3)",
     "the common phase is uniform and new in every shot",
@@ -41,21 +43,31 @@ APPROXIMATIONS = (
     "it exactly for ensembles of equal phase",
     "light and RF switch at once, without the rise time of a modulator or the time constant of "
     "a coil",
-    "no single-atom decay, loss or heating; probe light does not change the counted atoms",
-    "photon counts are Poissonian without dead time",
+    "no loss or heating; probe light does not change the counted atoms",
 )
 
 _DIGITS = 10
+_TableKey = tuple[int, float, float, float]
 _CACHED_TABLES = 64
 _CACHED_SHOTS = 256
+_CACHED_BYTES = 1e8
+
+_Case = tuple[tuple[float, float], Deviations]
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one timeline did: its gates, and the physics for each pair of factors of the drifts."""
+    """What one timeline did.
+
+    Attributes:
+        gates: Openings of the counter's gate.
+        dark_from: End of the last light of the drive before them, s.
+        physics: For each case of drift and noise.
+    """
 
     gates: tuple[Gate, ...]
-    physics: dict[tuple[float, float], ShotPhysics | PulsedShot | None]
+    dark_from: float
+    physics: dict[_Case, ShotPhysics | PulsedShot | None]
 
 
 @dataclass(slots=True)
@@ -77,12 +89,6 @@ class _Sums:
     gates: int = 0
     gate_time: float = 0.0
     next_shot: int = 0
-
-    def new(self, shots: range) -> int:
-        """How many of them were not counted before; they are from now on."""
-        new = max(0, shots.stop - max(shots.start, self.next_shot))
-        self.next_shot = max(self.next_shot, shots.stop)
-        return new
 
 
 class TwoEnsembleCavity:
@@ -109,8 +115,16 @@ class TwoEnsembleCavity:
                 ("coil_current", given.coil_current),
             )
         )
-        self._readout: EllipseReadout | None = None
-        self._tables: OrderedDict[tuple[float, float, float], NDArray[np.float64]] = OrderedDict()
+        self._noise = ShotNoise(given.shot_to_shot, seed, truth.atoms)
+        self._counting = Counting(
+            truth, seed, self._noise, given.detection, given.background, given.step
+        )
+        self._readouts: dict[int, EllipseReadout] = {}
+        self._tables: OrderedDict[_TableKey, NDArray[np.float64]] = OrderedDict()
+        self._most_tables = max(
+            _CACHED_TABLES,
+            int(_CACHED_BYTES / (8.0 * (truth.atoms + 1) ** 2)) if self._noise.moves_state else 0,
+        )
         self._readings: OrderedDict[Hashable, _Reading] = OrderedDict()
         self._sums = _Sums()
 
@@ -136,29 +150,52 @@ class TwoEnsembleCavity:
             )
         read = self._reading(timeline)
         gates = read.gates
+        factors = self._counting.mean_factors(shots, times)
         atoms = np.zeros((len(shots), 2), dtype=np.int64)
         for part, scales in self._steady_parts(times):
-            if scales not in read.physics:
-                read.physics[scales] = read_shot(timeline, self.truth, *scales)
-            physics = read.physics[scales]
             numbers = shots[part]
-            if isinstance(physics, PulsedShot):
-                atoms[part] = physics.atoms(self.truth.atoms, self._seed, numbers)
-            elif physics is not None:
-                atoms[part] = self._atoms(physics, numbers)
-            self._note(physics, gates, numbers, scales)
-        means = np.empty((len(shots), len(gates)))
-        uniforms = np.empty_like(means)
-        for column, gate in enumerate(gates):
-            means[:, column] = self._mean_counts(gate, atoms)
-            uniforms[:, column] = shot_uniforms(self._seed, f"photons.{column}", shots)
-        return poisson_from(uniforms, means)
+            for places, deviations in self._noise.cases(numbers):
+                case = scales, deviations
+                physics = self._physics(timeline, read, case)
+                found = self._found(physics, case, numbers)
+                atoms[part][places] = found[places]
+                members = np.arange(numbers.start, numbers.stop)[places]
+                new = int(np.sum(members >= self._sums.next_shot))
+                self._note(physics, gates, new, scales, factors)
+            self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
+        return self._counting.counts(atoms, gates, shots, times, read.dark_from)
+
+    def _physics(
+        self, timeline: Timeline, read: _Reading, case: _Case
+    ) -> ShotPhysics | PulsedShot | None:
+        """What the atoms of such shots went through, worked out once."""
+        if case not in read.physics:
+            (drive, current), deviations = case
+            read.physics[case] = read_shot(
+                louder(timeline, deviations.rf_amplitude),
+                replace(self.truth, atoms=deviations.atoms(self.truth.atoms)),
+                drive * math.sqrt(1.0 + deviations.laser_power),
+                current * (1.0 + deviations.coil_current),
+            )
+        return read.physics[case]
+
+    def _found(
+        self, physics: ShotPhysics | PulsedShot | None, case: _Case, shots: range
+    ) -> NDArray[np.int64]:
+        """Atoms in the counted state, (shots, 2)."""
+        number = case[1].atoms(self.truth.atoms)
+        if isinstance(physics, PulsedShot):
+            return physics.atoms(number, self._seed, shots)
+        if physics is None:
+            return np.zeros((len(shots), 2), dtype=np.int64)
+        return self._atoms(physics, number, shots)
 
     def _reading(self, timeline: Timeline) -> _Reading:
         """What is known of a timeline from the last time it was read."""
         key = plain_key(timeline)
         if key not in self._readings:
-            self._readings[key] = _Reading(read_gates(timeline), {})
+            gates = read_gates(timeline)
+            self._readings[key] = _Reading(gates, last_drive(timeline, gates), {})
             if len(self._readings) > _CACHED_SHOTS:
                 self._readings.popitem(last=False)
         return self._readings[key]
@@ -204,6 +241,8 @@ class TwoEnsembleCavity:
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        yield from self._noise.approximations()
+        yield from self._counting.approximations()
         if self._drifts is not None:
             yield f"laser power and coil current are constant within {self._step:g} s"
         if self._sums.dark_shots:
@@ -229,16 +268,17 @@ class TwoEnsembleCavity:
             )
             start = stop
 
-    def _atoms(self, physics: ShotPhysics, shots: range) -> NDArray[np.int64]:
-        """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
-        ladder = self._ladder(physics)
+    def _atoms(self, physics: ShotPhysics, number: int, shots: range) -> NDArray[np.int64]:
+        """Atoms in the counted state of `number` in each, drawn from the exact distribution."""
+        ladder = self._ladder(physics, number)
         draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
         cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
-        return np.stack(np.divmod(cells, self.truth.atoms + 1), axis=1).astype(np.int64)
+        return np.stack(np.divmod(cells, number + 1), axis=1).astype(np.int64)
 
-    def _ladder(self, physics: ShotPhysics) -> NDArray[np.float64]:
-        """Cumulative P[n1, n2], solved once for each (ratio, phase, pulse area)."""
+    def _ladder(self, physics: ShotPhysics, number: int) -> NDArray[np.float64]:
+        """Cumulative P[n1, n2], solved once for each number, ratio, phase and pulse area."""
         key = (
+            number,
             round(abs(physics.detuning_ratio), _DIGITS),
             round(physics.phase, _DIGITS),
             round(physics.pulse_area, _DIGITS),
@@ -246,41 +286,37 @@ class TwoEnsembleCavity:
         if key in self._tables:
             self._tables.move_to_end(key)
             return self._tables[key]
-        ratio, phase, area = key
-        state = steady_state(TwoEnsembles(self.truth.spin, 1.0, ratio))
+        _, ratio, phase, area = key
+        state = steady_state(TwoEnsembles(number / 2.0, 1.0, ratio))
         needed = state.weights.size - 1
-        if self._readout is None or self._readout.max_J < needed:
-            self._readout = EllipseReadout(self.truth.spin, needed)
-        ladder = np.cumsum(self._readout.distribution(state, phase, area).ravel())
+        readout = self._readouts.get(number)
+        if readout is None or readout.max_J < needed:
+            readout = self._readouts[number] = EllipseReadout(number / 2.0, needed)
+        ladder = np.cumsum(readout.distribution(state, phase, area).ravel())
         self._tables[key] = ladder
-        if len(self._tables) > _CACHED_TABLES:
+        if len(self._tables) > self._most_tables:
             self._tables.popitem(last=False)
         return ladder
-
-    def _mean_counts(self, gate: Gate, atoms: NDArray[np.int64]) -> NDArray[np.float64]:
-        exposure = self.truth.rate_per_atom * np.asarray(gate.lit)
-        means: NDArray[np.float64] = atoms @ exposure
-        return means + self.truth.background_rate * (gate.stop - gate.start)
 
     def _note(
         self,
         physics: ShotPhysics | PulsedShot | None,
         gates: tuple[Gate, ...],
-        shots: range,
+        new: int,
         scales: tuple[float, float],
+        factors: tuple[float, float],
     ) -> None:
-        """Add shots to the averages, each once however often it is asked for."""
+        """Add `new` shots to the averages, each once however often it is asked for."""
         sums = self._sums
-        new = sums.new(shots)
         sums.fired += new
         sums.drive_scale += new * scales[0]
         sums.current_scale += new * scales[1]
         for gate in gates:
             sums.gates += new
-            sums.gate_time += new * (gate.stop - gate.start)
+            sums.gate_time += new * (gate.stop - gate.start) * factors[1]
             if gate.ensemble is not None:
                 sums.lit_gates += new
-                sums.lit_time += new * max(gate.lit)
+                sums.lit_time += new * max(gate.lit) * factors[0]
         if physics is None:
             sums.dark_shots += new
         elif isinstance(physics, PulsedShot):
@@ -291,6 +327,13 @@ class TwoEnsembleCavity:
             sums.bias_phase += new * physics.bias_phase
             sums.detuning_ratio += new * physics.detuning_ratio
             sums.pulse_area += new * physics.pulse_area
+
+
+def last_drive(timeline: Timeline, gates: tuple[Gate, ...]) -> float:
+    """When the last light of the drive before the first gate ends, seconds after T0."""
+    first = gates[0].start if gates else math.inf
+    ends = [one.stop for one in timeline.get("drive.switch", ()) if one.stop <= first]
+    return max(ends, default=0.0)
 
 
 def _fold(phase: float) -> float:

@@ -12,30 +12,30 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import poisson_from, shot_uniforms
+from .draws import shot_uniforms
 from .lines import ApparatusFault, Timeline, either
 from .relaxing_state import Step, evolve
+from .shot_noise import louder
 from .truth import DriftsEntry, TwoEnsembleTruth
-from .two_ensemble_cavity import TwoEnsembleCavity
+from .two_ensemble_cavity import TwoEnsembleCavity, last_drive
 from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
 
 MOST_ATOMS = 12
 """Largest ensemble: 169 states, a second or two for each length of the preparation."""
 
 APPROXIMATIONS = (
-    "every shot starts with all atoms down and equal, constant atom numbers",
+    "every shot starts with all atoms down and equal atom numbers",
     "the density matrix of both ensembles is followed exactly, rates being constant between edges",
     "the drive's tones keep their phases to each other: no noise of the common phase",
     "light and RF switch at once, without the rise time of a modulator or the time constant of "
     "a coil",
-    "no single-atom decay, loss or heating; probe light does not change the counted atoms",
-    "photon counts are Poissonian without dead time",
+    "no loss or heating; probe light does not change the counted atoms",
 )
 
 _CACHED = 256
@@ -84,7 +84,9 @@ class RelaxingPair(TwoEnsembleCavity):
         self, truth: TwoEnsembleTruth, seed: int, drifts: DriftsEntry | None = None
     ) -> None:
         super().__init__(truth, seed, drifts)
-        self._ladders: OrderedDict[tuple[Step, ...], NDArray[np.float64]] = OrderedDict()
+        self._ladders: OrderedDict[tuple[tuple[Step, ...], int], NDArray[np.float64]] = (
+            OrderedDict()
+        )
         self._seen = _Seen()
 
     def counts(
@@ -102,16 +104,24 @@ class RelaxingPair(TwoEnsembleCavity):
                 f"{len(times)} times"
             )
         gates = read_gates(timeline)
+        factors = self._counting.mean_factors(shots, times)
         atoms = np.zeros((len(shots), 2), dtype=np.int64)
-        for part, scales in self._steady_parts(times):
-            shot = read_relaxing_shot(timeline, self.truth, *scales)
-            atoms[part] = self._drawn(shot, shots[part])
-            self._remember(shot, gates, shots[part])
-        counts = np.empty((len(shots), len(gates)), dtype=np.int64)
-        for column, gate in enumerate(gates):
-            uniforms = shot_uniforms(self._seed, f"photons.{column}", shots)
-            counts[:, column] = poisson_from(uniforms, self._mean_counts(gate, atoms))
-        return counts
+        for part, (drive, current) in self._steady_parts(times):
+            numbers = shots[part]
+            for places, noise in self._noise.cases(numbers):
+                truth = replace(self.truth, atoms=noise.atoms(self.truth.atoms))
+                shot = read_relaxing_shot(
+                    louder(timeline, noise.rf_amplitude),
+                    truth,
+                    drive * math.sqrt(1.0 + noise.laser_power),
+                    current * (1.0 + noise.coil_current),
+                )
+                atoms[part][places] = self._drawn(shot, truth.atoms, numbers)[places]
+                members = np.arange(numbers.start, numbers.stop)[places]
+                new = int(np.sum(members >= self._seen.next_shot))
+                self._remember(shot, gates, new, factors)
+            self._seen.next_shot = max(self._seen.next_shot, numbers.stop)
+        return self._counting.counts(atoms, gates, shots, times, last_drive(timeline, gates))
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.
@@ -140,6 +150,8 @@ class RelaxingPair(TwoEnsembleCavity):
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        yield from self._noise.approximations()
+        yield from self._counting.approximations()
         if self._drifts is not None:
             yield f"laser power and coil current are constant within {self._step:g} s"
         if self._seen.dark:
@@ -148,32 +160,37 @@ class RelaxingPair(TwoEnsembleCavity):
                 "unlocked, RF off, or switch closed): all atoms stayed down"
             )
 
-    def _drawn(self, shot: RelaxingShot, shots: range) -> NDArray[np.int64]:
-        """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
+    def _drawn(self, shot: RelaxingShot, number: int, shots: range) -> NDArray[np.int64]:
+        """Atoms in the counted state of `number` in each, drawn from the exact distribution."""
         if not shot.steps:
             return np.zeros((len(shots), 2), dtype=np.int64)
-        ladder = self._cumulative(shot.steps)
+        ladder = self._cumulative(shot.steps, number)
         draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
         cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
-        return np.stack(np.divmod(cells, self.truth.atoms + 1), axis=1).astype(np.int64)
+        return np.stack(np.divmod(cells, number + 1), axis=1).astype(np.int64)
 
-    def _cumulative(self, steps: tuple[Step, ...]) -> NDArray[np.float64]:
+    def _cumulative(self, steps: tuple[Step, ...], number: int) -> NDArray[np.float64]:
         """Cumulative P[n1, n2], solved once for each course of a shot."""
-        if steps in self._ladders:
-            self._ladders.move_to_end(steps)
-            return self._ladders[steps]
-        state = evolve(self.truth.spin, steps)
+        key = steps, number
+        if key in self._ladders:
+            self._ladders.move_to_end(key)
+            return self._ladders[key]
+        state = evolve(number / 2.0, steps)
         ladder: NDArray[np.float64] = np.cumsum(np.maximum(np.diag(state).real, 0.0))
-        self._ladders[steps] = ladder
+        self._ladders[key] = ladder
         if len(self._ladders) > _CACHED:
             self._ladders.popitem(last=False)
         return ladder
 
-    def _remember(self, shot: RelaxingShot, gates: tuple[Gate, ...], shots: range) -> None:
-        """Add shots to the averages, each once however often it is asked for."""
+    def _remember(
+        self,
+        shot: RelaxingShot,
+        gates: tuple[Gate, ...],
+        new: int,
+        factors: tuple[float, float],
+    ) -> None:
+        """Add `new` shots to the averages, each once however often it is asked for."""
         seen = self._seen
-        new = max(0, shots.stop - max(shots.start, seen.next_shot))
-        seen.next_shot = max(seen.next_shot, shots.stop)
         seen.shots += new
         seen.dark += 0 if shot.steps else new
         if shot.preparation is not None:
@@ -183,10 +200,10 @@ class RelaxingPair(TwoEnsembleCavity):
             seen.detuning += new * shot.preparation.detuning
         for gate in gates:
             seen.gates += new
-            seen.open += new * (gate.stop - gate.start)
+            seen.open += new * (gate.stop - gate.start) * factors[1]
             if gate.ensemble is not None:
                 seen.lit_gates += new
-                seen.lit += new * max(gate.lit)
+                seen.lit += new * max(gate.lit) * factors[0]
 
 
 def read_relaxing_shot(

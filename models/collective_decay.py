@@ -19,6 +19,7 @@ from ._checks import not_negative, whole
 Array = NDArray[np.float64]
 
 _MOST_JUMPS = 200_000
+_CHUNK = 2048
 _REACH = 9.0
 
 
@@ -65,14 +66,17 @@ def decayed_populations(start: ArrayLike, times: ArrayLike) -> Array:
             f"Argument `times` must stay below {_MOST_JUMPS / fastest:.4g} for "
             f"{state.shape[-1] - 1} atoms, but reaches {spans.max():.4g}: all atoms are long down."
         )
-    number = np.arange(jumps + 1.0)
+    share, moved = rates / fastest, np.empty_like(state)
     mean = fastest * spans[:, None]
-    weights = np.exp(xlogy(number, mean) - mean - gammaln(number + 1.0))
-    share = rates / fastest
-    result = np.zeros((spans.size, *state.shape))
-    for column in weights.T:
-        result += column.reshape(-1, *(1,) * state.ndim) * state
-        moved = state * share
-        state = state - moved
-        state[..., :-1] += moved[..., 1:]
-    return result
+    result = np.zeros((spans.size, state.size))
+    for first in range(0, jumps + 1, _CHUNK):
+        number = np.arange(first, min(first + _CHUNK, jumps + 1), dtype=np.float64)
+        states = np.empty((number.size, *state.shape))
+        for kept in states:
+            kept[...] = state
+            np.multiply(state, share, out=moved)
+            state -= moved
+            state[..., :-1] += moved[..., 1:]
+        weights = np.exp(xlogy(number, mean) - mean - gammaln(number + 1.0))
+        result += weights @ states.reshape(number.size, -1)
+    return result.reshape(spans.size, *state.shape)

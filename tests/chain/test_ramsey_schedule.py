@@ -19,10 +19,12 @@ from cavitylab.instruments.station_file import load_station_file
 from cavitylab.protocols import RamseyEllipse
 from cavitylab.protocols.engine import RunResult, run
 from cavitylab.protocols.engine.result import stored_estimator, stored_records
+from cavitylab.protocols.planning import make_plan
 
 pytestmark = pytest.mark.slow
 
 SMALL: dict[str, Any] = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2000.0, "block": 150}
+STATION = load_station_file(find_file("two_ensemble", ".yaml"))
 TEXT = find_file("two_ensemble.lab.yaml", ".lab.yaml").read_text(encoding="utf-8")
 
 
@@ -66,6 +68,9 @@ def test_two_stages_and_a_reference_from_the_wire_to_the_number(tmp_path):
     for name in ("signal", "phase"):
         assert abs(estimate[name].value - truth[name]) < 4.5 * estimate[name].std
     assert estimate["signal"].std == pytest.approx(result.bounds.cramer_rao_std, rel=0.15)
+    plan = make_plan(protocol, STATION)
+    assert plan.prediction is not None
+    assert estimate["signal"].std == pytest.approx(plan.prediction.std, rel=0.15)
     assert estimate["preparation_gain"].value > 3 * estimate["preparation_gain"].std
     records = stored_records(result.run)
     kinds = records["setting"].astype(int)
@@ -80,6 +85,15 @@ def test_two_stages_and_a_reference_from_the_wire_to_the_number(tmp_path):
     assert again.estimate().to_json()["estimates"] == estimate.to_json()["estimates"]
     labels = [label for label, _ in ramsey_report.rows(result, protocol)]
     assert {"gain of the preparation", "the coil gives"} <= set(labels)
+
+
+def test_the_predicted_precision_is_what_a_rehearsal_gives(tmp_path):
+    """With one bias phase the printed standard deviation is within 15 % of it."""
+    result, protocol = rehearse(tmp_path, shots=900)
+    plan = make_plan(protocol, STATION)
+    assert result.estimate is not None and plan.prediction is not None
+    assert plan.prediction.quantity == "phase"
+    assert result.estimate["phase"].std == pytest.approx(plan.prediction.std, rel=0.15)
 
 
 def test_a_run_stops_when_the_interval_is_narrow_enough(tmp_path):
@@ -156,7 +170,7 @@ def test_exchanged_rf_cables_are_told_by_the_laboratory(tmp_path):
 def test_a_gate_wired_to_the_other_ensemble_changes_nothing():
     """The ellipse is the same with its ensembles exchanged: nothing to catch, nothing to fear."""
     protocol = RamseyEllipse(**SMALL)
-    calibrations = load_station_file(find_file("two_ensemble", ".yaml")).calibrations
+    calibrations = STATION.calibrations
     rng = np.random.default_rng(5)
     turned, straight = (protocol.estimator(calibrations) for _ in range(2))
     theta = rng.uniform(0, 2 * math.pi, 200)

@@ -177,6 +177,20 @@ class AtomsLikelihood:
             found.append(np.concatenate([[-1e9], inner, [1e9]]))
         return found[0], found[1]
 
+    def draw(self, phase: float, parameters: Array, shots: int, rng: np.random.Generator) -> Array:
+        """(shots, 2) atom numbers of the model itself."""
+        if self.common is None:
+            theta = rng.uniform(0.0, 2.0 * math.pi, shots)
+        else:
+            theta = rng.normal(self.common.mean, self.common.std, shots)
+        offset = math.sqrt(max(float(parameters[5]), 0.0)) * rng.standard_normal(shots)
+        full = parameters.astype(np.complex128)
+        p1, p2 = self._probabilities(phase, full, theta, offset.astype(np.complex128))
+        return self._atoms_at(np.column_stack([p1.real, p2.real]), parameters, rng)
+
+    def _atoms_at(self, p: Array, parameters: Array, rng: np.random.Generator) -> Array:
+        raise TypeError("a measurement model must define its atom numbers")
+
     def _slope(self, phase: float, parameters: Array, index: int) -> Array:
         moved = parameters.astype(np.complex128)
         if index:
@@ -237,6 +251,9 @@ class BinomialRing(AtomsLikelihood):
         constant = n1 * np.log(1.0 - p1) + n2 * np.log(1.0 - p2) + np.log(weight)
         return np.column_stack([constant, np.log(p1 / (1.0 - p1)), np.log(p2 / (1.0 - p2))])
 
+    def _atoms_at(self, p: Array, parameters: Array, rng: np.random.Generator) -> Array:
+        return rng.binomial(self._atoms.astype(np.int64), p).astype(np.float64)
+
     def _with_jitter(self, parameters: Complex) -> bool:
         return self.beliefs.jitter_free or float(parameters[5].real) > LEAST_JITTER
 
@@ -284,6 +301,17 @@ class IndependentRing(AtomsLikelihood):
         counting = 0.0 if gain is None else (gain * number * p + background) / gain**2
         variance: Complex = number * p * (1.0 - p) + counting + parameters[4] + _ROUNDING
         return variance
+
+    def _atoms_at(self, p: Array, parameters: Array, rng: np.random.Generator) -> Array:
+        full = parameters.astype(np.complex128)
+        ports = [
+            self._variance(p[:, k].astype(np.complex128), float(self._atoms[k]), full).real
+            for k in (0, 1)
+        ]
+        atoms: Array = self._atoms * p + np.sqrt(np.column_stack(ports)) * rng.standard_normal(
+            p.shape
+        )
+        return atoms
 
     def _port(self, port: int, p: Array, nuisances: Array, edges: Array) -> Array:
         number = float(self._atoms[port])

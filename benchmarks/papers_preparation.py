@@ -62,7 +62,7 @@ def measure(ratio: float, seed: int, shots: int) -> tuple[float, ...]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table; 1 when the measured values disagree with the true ones."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two detunings, fewer shots")
     parser.add_argument("--seed", type=int, default=1, help="of the first laboratory")
     options = parser.parse_args(words)

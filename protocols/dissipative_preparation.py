@@ -252,12 +252,12 @@ class DissipativePreparation:
         pair = TwoEnsembles(chosen.spin, chosen.preparation_rabi_hz, chosen.detuning_hz)
         dark = steady_state(pair)
         reached = _TWO_PI * chosen.collective_decay_hz * chosen.tomography_hold * dark.variance
-        best = 4 * chosen.spin * min(dark.variance, dark.variance_z) / dark.spin_length**2
-        said = [f"xi^2 = {best:.4g} in the dark state"]
+        least = 4 * chosen.spin * min(dark.variance, dark.variance_z) / dark.spin_length**2
+        said = [f"xi^2 = {least:.4g} in the dark state"]
         if chosen.angles:
             said = [
                 f"at the end of the tomography's hold (Gamma t Var = {reached:.3g}) xi^2 = "
-                f"{expected['xi2']:.4g}, {best:.4g} in the dark state"
+                f"{expected['xi2']:.4g}, {least:.4g} in the dark state"
             ]
         if chosen.cooperativity is not None:
             best = optimum_estimate(chosen.spin, chosen.cooperativity)

@@ -114,7 +114,8 @@ class PreparationEstimate:
         """All quantities from everything taken in so far."""
         found = self._rates.estimate(level)
         flags = [*found.flags]
-        if any("does not describe" in flag or "not determined" in flag for flag in flags):
+        nothing = found.goodness_of_fit is None and found.shots >= _FEWEST
+        if nothing or any("does not describe" in flag for flag in flags):
             flags.append(_WHERE)
         more, said, facts = self._squeezing(found, level)
         holds, shots = np.unique(np.concatenate([np.zeros(0), *self._holds]), return_counts=True)

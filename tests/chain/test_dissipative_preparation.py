@@ -149,6 +149,23 @@ def test_a_wrong_wire_shows_in_the_result(tmp_path: Path, name: str) -> None:
     assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
 
 
+@pytest.mark.slow
+def test_a_preparation_that_is_too_short_is_not_dark(tmp_path: Path) -> None:
+    """In the burst light leaves the cavity: measured without a photodiode, and said in words.
+
+    Before the shots of the spin length the squeezing is open, and its interval the whole range.
+    """
+    result = rehearse(tmp_path, 3, tomography_hold=1e-3, passes=1)
+    assert result.estimate is not None and result.truth is not None
+    dark = result.estimate["dark_output"]
+    assert dark.interval[0] > 0.3 and abs(dark.value - result.truth["dark_output"]) < 4.5 * dark.std
+    assert any("not dark" in flag for flag in result.estimate.flags)
+    records = stored_records(Run.open(result.path))
+    early = stored_estimator(Run.open(result.path))
+    early.update({name: column[:600] for name, column in records.items()})
+    assert early.estimate()["xi2"].interval == (0.0, 1e6)
+
+
 def test_a_gate_during_the_preparation_is_refused(tmp_path: Path) -> None:
     """The wire of AB in the gate input: it would count while light acts; the fault says so."""
     change = ("timing_box.EF|GH, to: counter.gate", "timing_box.AB|EF, to: counter.gate")

@@ -95,18 +95,17 @@ class Faults:
     Args:
         rules: The rules; each that applies strikes.
         rng: Draws for rules with a probability.
+
+    Attributes:
+        expected: Whether there is any rule: without one no answer has to be looked at.
     """
 
     def __init__(self, rules: Sequence[FaultRule], rng: np.random.Generator) -> None:
         self._rules = [(rule, re.compile(rule.pattern, re.IGNORECASE)) for rule in rules]
+        self.expected = bool(self._rules)
         self._seen = [0] * len(self._rules)
         self._rng = rng
         self._stuck: dict[tuple[str, str], bytes] = {}
-
-    @property
-    def expected(self) -> bool:
-        """Whether there is any rule: without one no answer has to be looked at."""
-        return bool(self._rules)
 
     def strike(self, device: str, message: str) -> tuple[FaultRule, ...]:
         """The rules that strike at this message to this device."""

@@ -202,6 +202,8 @@ class Laboratory:
 
     def touch(self) -> None:
         """Something may change now: shots already begun keep what they saw."""
+        if not self._bursts and not self._restless:
+            return
         self.freeze()
         if self._bursts:
             self._bursts[-1].steady = False

@@ -259,7 +259,7 @@ class Link:
         if not self._arrived:
             return None
         head = self._arrived[0]
-        place = head.find(terminator) if terminator else -1
+        place = head.find(terminator) if terminator is not None else -1
         if 0 <= place < count:
             length, why = place + 1, ReadEnd.TERMINATOR
         elif len(head) >= count:

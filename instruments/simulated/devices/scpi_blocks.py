@@ -54,6 +54,9 @@ class BlockScpiDevice(ScpiDevice):
 
     def handle(self, message: str, link: Link) -> Answer:
         """Obey a message whose blocks are taken out."""
+        if "#" not in message:
+            self._blocks = ()
+            return super().handle(message, link)
         text, self._blocks = _without_blocks(message)
         return super().handle(text, link)
 
@@ -104,8 +107,6 @@ def _behind_block(data: bytes, place: int) -> int | None:
 
 def _without_blocks(message: str) -> tuple[str, tuple[bytes, ...]]:
     """The message with marks in the place of its blocks, and the blocks."""
-    if "#" not in message:
-        return message, ()
     data = message.encode("latin-1", errors="replace")
     pieces: list[str] = []
     blocks: list[bytes] = []

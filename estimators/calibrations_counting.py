@@ -10,9 +10,9 @@ same mean and variance would lose that.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,12 @@ class CountingBeliefs:
     background_range: tuple[float, float]
     gain: tuple[float, float] | None = None
     background: tuple[float, float] | None = None
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> CountingBeliefs:
+        """Beliefs as JSON keeps them: ranges and priors as lists."""
+        pairs = {k: v if v is None else (v[0], v[1]) for k, v in stored.items() if k != "atoms"}
+        return cls(int(stored["atoms"]), **pairs)
 
     def __post_init__(self) -> None:
         if not self.atoms >= 1:

@@ -18,7 +18,15 @@ from pydantic import Field
 
 from ..estimators.calibrations_counting import CountingBeliefs
 from ..estimators.calibrations_decay import DecayBeliefs, DecayCalibration, decay_bounds
-from .calibration import CalibrationSettings, PulseCalibration, PulsePoint, amplitude_of, dark
+from .calibration import (
+    CalibrationSettings,
+    Power,
+    PulseCalibration,
+    PulsePoint,
+    Turns,
+    amplitude_of,
+    dark,
+)
 from .protocol import Calibrations, SetPoint
 
 
@@ -26,15 +34,15 @@ class CalibrateCouplingSettings(CalibrationSettings):
     """Settings of the coupling's calibration."""
 
     shots: int = Field(24, ge=2, le=100_000, description="good shots at each setting")
-    powers_w: tuple[float, ...] = Field(
+    powers_w: tuple[Power, ...] = Field(
         (0.12, 0.35, 0.65, 0.95), min_length=2, description="RF powers, W"
     )
-    depths: tuple[float, ...] = Field(
+    depths: tuple[Turns, ...] = Field(
         (0.4, 0.8, 1.6),
         min_length=2,
         description="lengths of the decay in units of 1/(N Gamma), Gamma as believed",
     )
-    turns: tuple[float, ...] = Field(
+    turns: tuple[Turns, ...] = Field(
         (0.25, 0.5, 0.75, 1.2),
         min_length=3,
         description="lengths of the pulses without decay, in believed turns",
@@ -143,4 +151,6 @@ class CalibrateCoupling(PulseCalibration):
     def stored_estimator(beliefs: Mapping[str, Any]) -> DecayCalibration:
         """A fresh estimator with the beliefs that a run keeps."""
         ranges = {name: tuple(value) for name, value in beliefs.items() if name != "counting"}
-        return DecayCalibration(DecayBeliefs(CountingBeliefs(**beliefs["counting"]), **ranges))
+        return DecayCalibration(
+            DecayBeliefs(CountingBeliefs.from_json(beliefs["counting"]), **ranges)
+        )

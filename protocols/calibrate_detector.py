@@ -106,4 +106,4 @@ class CalibrateDetector(PulseCalibration):
     @staticmethod
     def stored_estimator(beliefs: Mapping[str, Any]) -> GainCalibration:
         """A fresh estimator with the beliefs that a run keeps."""
-        return GainCalibration(CountingBeliefs(**beliefs))
+        return GainCalibration(CountingBeliefs.from_json(beliefs))

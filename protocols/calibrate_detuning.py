@@ -26,6 +26,7 @@ from ..instruments.errors import CalibrationError
 from .calibration import (
     CalibrationSettings,
     CalibrationSettingsError,
+    Duration,
     PulseCalibration,
     PulsePoint,
     dark,
@@ -39,7 +40,7 @@ class CalibrateDetuningSettings(CalibrationSettings):
     currents_a: tuple[float, ...] = Field(
         (-10.5, -7.0, -3.5, 3.5, 7.0, 10.5), min_length=2, description="coil currents, A"
     )
-    times: tuple[float, ...] = Field(
+    times: tuple[Duration, ...] = Field(
         (0.12e-3, 0.25e-3, 0.45e-3, 0.75e-3, 1.2e-3),
         min_length=2,
         description="lengths of the pulses, s",
@@ -122,7 +123,7 @@ class CalibrateDetuning(PulseCalibration):
         """A fresh estimator with the beliefs that a run keeps."""
         ranges = {name: tuple(value) for name, value in beliefs.items() if name != "counting"}
         return SpectroscopyCalibration(
-            DetuningBeliefs(CountingBeliefs(**beliefs["counting"]), **ranges)
+            DetuningBeliefs(CountingBeliefs.from_json(beliefs["counting"]), **ranges)
         )
 
 

@@ -20,8 +20,10 @@ from ..estimators.calibrations_flops import DriveCurve
 from ..estimators.calibrations_populations import DriveBeliefs, DriveCalibration
 from .calibration import (
     CalibrationSettings,
+    Power,
     PulseCalibration,
     PulsePoint,
+    Turns,
     amplitude_of,
     dark,
 )
@@ -31,10 +33,10 @@ from .protocol import Calibrations, SetPoint
 class CalibrateRabiSettings(CalibrationSettings):
     """Settings of the drive's calibration."""
 
-    powers_w: tuple[float, ...] = Field(
+    powers_w: tuple[Power, ...] = Field(
         (0.065, 0.32, 0.6, 0.95), min_length=2, description="RF powers, W"
     )
-    turns: tuple[float, ...] = Field(
+    turns: tuple[Turns, ...] = Field(
         (0.12, 0.25, 0.4, 0.6, 0.9, 1.3, 1.9, 2.8),
         min_length=3,
         description="lengths of the pulses in turns of the believed Rabi frequency",
@@ -104,4 +106,6 @@ class CalibrateRabi(PulseCalibration):
     def stored_estimator(beliefs: Mapping[str, Any]) -> DriveCalibration:
         """A fresh estimator with the beliefs that a run keeps."""
         ranges = {name: tuple(value) for name, value in beliefs.items() if name != "counting"}
-        return DriveCalibration(DriveBeliefs(CountingBeliefs(**beliefs["counting"]), **ranges))
+        return DriveCalibration(
+            DriveBeliefs(CountingBeliefs.from_json(beliefs["counting"]), **ranges)
+        )

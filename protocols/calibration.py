@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,16 @@ GATE_GAP = 100e-6
 """Time before each counting gate, in s."""
 
 _ORDER = 0x63616C6962  # "calib": keeps this use of the seed apart from others
+
+
+Power = Annotated[float, Field(gt=0, le=10.0)]
+"""RF power, W."""
+
+Duration = Annotated[float, Field(gt=0, le=0.1)]
+"""Length of a pulse, s."""
+
+Turns = Annotated[float, Field(gt=0, le=100.0)]
+"""Length of a pulse in turns, or of a decay in its own units."""
 
 
 class CalibrationSettingsError(CavityLabError, ValueError):

@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 NAME = "pumping_ramps"
 FEWEST_SHOTS = 40
 _TEST = "mean counts after each number of stairs, and the calibrations"
+_MOST_EVALUATIONS = 25
 _DECAY_REACH = 1.5  # of ln gamma about its belief
 _WIDTH = 40.0  # of u_c beyond the pumps, in units of u_c/N
 
@@ -90,7 +91,9 @@ class PumpingRamps:
         if reason:
             return undetermined(NAME, coordinates, reason, level, _assumptions(), facts)
         posterior = RampPosterior(likelihood, coordinates)
-        optimum = maximise(posterior, self._start(likelihood, coordinates), iterations=40)
+        optimum = maximise(
+            posterior, self._start(likelihood, coordinates), iterations=_MOST_EVALUATIONS
+        )
         check = posterior.check(optimum)
         quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
         crossings = self._crossings(likelihood, optimum)

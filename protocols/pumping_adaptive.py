@@ -96,7 +96,7 @@ class PumpingAdaptive(SnapshotProtocol):
             return islice((pump for pump in self._chosen for _ in range(each)), shots)
         step = self.settings.collective_decay_hz / self.settings.atoms
         middle = self.settings.collective_decay_hz
-        return islice(cycle([middle + offset * step for offset in (-6, -3, 0, 3, 6)]), shots)
+        return islice(cycle([middle + offset * step for offset in (-2, -1, 0, 1, 2)]), shots)
 
     def beliefs(self, calibrations: Calibrations) -> AdaptiveBeliefs:
         """What the calibrations say, and the range of the pump."""

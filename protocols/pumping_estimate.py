@@ -30,6 +30,10 @@ _BENT = (
     "where to look: the pump's calibration (near its maximum a modulator bends the curve), the "
     "atom number, the hold, and the detector's calibration"
 )
+_AT_THE_END = (
+    "the critical pump lies at an end of the range in which it is sought; where to look: the "
+    "pump's calibration (a modulator near its maximum), the believed decay rate, or a wider span"
+)
 _UNITS = {"critical_pump": "Hz", "gain": "counts/atom", "background": "counts", "atoms": "atoms"}
 
 
@@ -116,7 +120,7 @@ class AdaptiveCriticalPump(CriticalPump):
         gain, background = beliefs.counts.gain, beliefs.counts.background
         if gain is None or background is None:
             raise ValueError("adaptive pumping needs calibrations of gain and background")
-        self._background = background
+        self._background, self._limits = background, limits
         self._design: AdaptivePumping | None = AdaptivePumping(
             round(beliefs.counts.atoms), limits, gain.value, gain.std, background.value, limits
         )
@@ -130,6 +134,17 @@ class AdaptiveCriticalPump(CriticalPump):
             except RecordError:
                 # Counts that no believed gain gives: the fit will say so, the design cannot.
                 self._design = None
+
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """As `CriticalPump`, with a warning where the range ends too near."""
+        found = super().estimate(level)
+        critical, width = found["critical_pump"].value, 2.0 / self._beliefs.counts.atoms
+        low, high = self._limits
+        if low * (1 + width) < critical < high * (1 - width) or found.goodness_of_fit is None:
+            return found
+        return replace(
+            found, diagnostics={**found.diagnostics, "flags": [*found.flags, _AT_THE_END]}
+        )
 
     def quick(self) -> Estimate:
         """The posterior on a grid, with the setting to go to next in its diagnostics."""

@@ -19,6 +19,7 @@ _UNITS = {
     "half_rate": "1/s",
     "background_rate": "1/s",
 }
+_NEAR = 3.0
 _NAMES = {"decay": "collective_decay", "background": "background_rate"}
 _WHERE = (
     "where to look: the detector's calibration for light without probe, whether the probe stays "
@@ -31,6 +32,7 @@ class HeldPump:
 
     def __init__(self, beliefs: HoldBeliefs) -> None:
         self._hold = PumpingHold(beliefs)
+        self._pumps: set[float] = set()
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> HeldPump:
@@ -45,6 +47,7 @@ class HeldPump:
         """Take in a block: "counts", "pump" in Hz, "window" in s, "status" of each shot."""
         wanted = {name: records[name] for name in ("counts", "pump", "status") if name in records}
         self._hold.update({**wanted, "time": records["window"]})
+        self._pumps.update(np.unique(np.asarray(records["pump"], dtype=np.float64)).tolist())
 
     def estimate(self, level: float = 0.95) -> Estimate:
         """All quantities from everything taken in so far."""
@@ -56,6 +59,7 @@ class HeldPump:
             told[called] = replace(scaled, unit=_UNITS[called])
         scale = np.array([1 / (2 * math.pi) if name == "decay" else 1.0 for name in found.names])
         flags = [*found.flags, _WHERE] if found.flags else []
+        flags += self._far(told["critical_pump"].value)
         counts = told["half_rate"].value / told["collective_decay"].value
         return replace(
             found,
@@ -69,6 +73,18 @@ class HeldPump:
                 "readout": "resolved" if counts > 4 * math.pi else "photon-poor",
             },
         )
+
+    def _far(self, critical: float) -> list[str]:
+        """A warning where the pump never came near the critical point, |s| at most `_NEAR`."""
+        atoms = self._hold.beliefs.atoms
+        distances = [abs(0.5 * atoms * (pump / critical - 1.0)) for pump in self._pumps]
+        if not distances or min(distances) <= _NEAR:
+            return []
+        return [
+            f"the pump was never nearer to the critical point than {min(distances):.1f} widths; "
+            "where to look: the pump's calibration (a modulator near its maximum), the believed "
+            "decay rate, or a wider span"
+        ]
 
 
 def many_windows_std(

@@ -82,7 +82,9 @@ class CountingBeliefs:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CountingBeliefs:
         """Beliefs as JSON keeps them: ranges and priors as lists."""
-        pairs = {k: v if v is None else (v[0], v[1]) for k, v in stored.items() if k != "atoms"}
+        pairs: dict[str, Any] = {
+            k: v if v is None else (v[0], v[1]) for k, v in stored.items() if k != "atoms"
+        }
         return cls(int(stored["atoms"]), **pairs)
 
     def __post_init__(self) -> None:

@@ -43,6 +43,9 @@ WORST_CONDITION = 1e4
 """Condition number of the counts' information on the logarithms of the rates, each scaled to its
 own error, beyond which a combination of them is called undetermined."""
 
+LONGEST = 300.0
+"""Longest hold times Gamma: far beyond any relaxation, and a sign of mistaken units."""
+
 _SMALLEST = 1e-290
 _TWO_PI = 2.0 * math.pi
 
@@ -76,8 +79,8 @@ class RelaxationTrace:
         """Take in a block of shots.
 
         Args:
-            records: "counts" (shots, 2); "time" (shots,), the hold; "status" (shots,),
-                optional: only shots with 1 are used.
+            records: "counts" (shots, 2); "time" (shots,), the hold, up to 300/Gamma; "status"
+                (shots,), optional: only shots with 1 are used.
 
         Raises:
             RecordError: on columns that cannot be used; nothing of the block is kept.
@@ -86,7 +89,8 @@ class RelaxationTrace:
         counts, rejected = read_counts(records)
         shots = len(counts) + rejected
         good = good_shots(records, shots)
-        times = read_column(records, "time", (shots,), good, lowest=0.0)
+        longest = LONGEST / (_TWO_PI * self._beliefs.collective_decay.value)
+        times = read_column(records, "time", (shots,), good, lowest=0.0, highest=longest)
         gain = self._beliefs.gain
         refuse_beyond(counts, self._beliefs.largest_mean, gain.std / gain.value)
         self._rejected += rejected

@@ -178,6 +178,7 @@ def test_calibrations_can_be_part_of_the_answer():
     [
         ({"time": None}, "column `time`"),
         ({"time": -1.0}, "within"),
+        ({"time": 5.0}, "within"),
         ({"time": math.nan}, "finite"),
         ({"counts": 0.5}, "whole numbers"),
         ({"counts": 400}, "atom number"),

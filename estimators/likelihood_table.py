@@ -10,6 +10,7 @@ costs little more than one evaluation.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -27,6 +28,7 @@ LARGEST_SPIN = 150.0
 _BLOCK = 4096  # shots folded at once
 _SERIES_UP_TO = 100.0  # spin; beyond it the cosine series takes too long to build
 _SCAN_CUTOFF = 1e-7  # weights p_J below it do not move a start
+_SMALLEST = 1e-300
 
 
 class TableLikelihood:
@@ -49,7 +51,8 @@ class TableLikelihood:
             )
         self._beliefs = beliefs
         self._readout: EllipseReadout | None = None
-        self._series: Array | None = None
+        self._known = beliefs.directions.shape[1] == 0 and beliefs.spin <= _SERIES_UP_TO
+        self._folded: tuple[Array, Array] | None = None
         self._state = steady_state(TwoEnsembles(beliefs.spin, 1.0, abs(beliefs.detuning_ratio)))
 
     @property
@@ -78,6 +81,8 @@ class TableLikelihood:
         Returns:
             (shots,) densities and (shots, 5) derivatives by the five parameters.
         """
+        if self._known:
+            return self._evaluate_known(counts, phase, nuisances)
         _, _, gain, background = natural(nuisances)
         tables = self.tables(phase, nuisances)
         densities, slopes = [], []
@@ -91,6 +96,31 @@ class TableLikelihood:
             )
         return np.concatenate(densities), np.concatenate(slopes)
 
+    def _evaluate_known(self, counts: Array, phase: float, nuisances: Array) -> tuple[Array, Array]:
+        """Nothing but the phase is free: every shot is folded once, into its cosine series."""
+        folded = self._series_of_shots(counts, nuisances)
+        turns = 2.0 * np.arange(self._beliefs.atoms + 1)
+        density = np.maximum(folded @ np.cos(turns * phase), _SMALLEST)
+        slopes = np.zeros((len(counts), 5))
+        slopes[:, 0] = folded @ (-turns * np.sin(turns * phase))
+        return density, slopes
+
+    def _series_of_shots(self, counts: Array, nuisances: Array) -> Array:
+        """(shots, 2S+1) coefficients of every shot's likelihood; the last shots' are kept."""
+        if self._folded is not None and np.array_equal(self._folded[0], counts):
+            return self._folded[1]
+        _, _, gain, background = natural(nuisances)
+        series = self._cosine_series()
+        rows = [
+            CountFold(block, log_factorials(block), gain, background, self._beliefs.atoms).fold(
+                series
+            )
+            for block in _blocks(counts)
+        ]
+        found: Array = np.concatenate(rows)
+        self._folded = (counts, found)
+        return found
+
     def tables(self, phase: float, nuisances: Array) -> Array:
         """(4, d, d): P and its derivatives by phi, ln(Delta/Omega), ln(beta)."""
         ratio, area = float(np.exp(nuisances[0])), float(np.exp(nuisances[1]))
@@ -101,6 +131,10 @@ class TableLikelihood:
 
     def scan(self, counts: Array, phases: Array, nuisances: Array) -> Array:
         """(shots, phases) densities, with ratio and pulse area as believed whatever is given."""
+        if self._known:
+            turns = 2.0 * np.arange(self._beliefs.atoms + 1)
+            folded = self._series_of_shots(counts, nuisances)
+            return np.maximum(folded @ np.cos(np.outer(turns, phases)), 0.0)
         _, _, gain, background = natural(nuisances)
         rows = []
         for block in _blocks(counts):
@@ -151,15 +185,26 @@ class TableLikelihood:
         return readout.distribution(weights, phase, self._beliefs.pulse_area)
 
     def _cosine_series(self) -> Array:
-        """(2S+1, d, d) coefficients of cos(2 k phi), from tables at 2S+1 phases; kept."""
-        if self._series is None:
-            count = self._beliefs.atoms + 1
-            phases = math.pi / 2.0 * (np.arange(count) + 0.5) / count
-            tables = np.stack([self._scan_table(phase).ravel() for phase in phases])
-            waves = np.cos(2.0 * np.outer(np.arange(count), phases)) * (2.0 / count)
-            waves[0] *= 0.5
-            self._series = (waves @ tables).reshape(count, count, count)
-        return self._series
+        """(2S+1, d, d) coefficients of cos(2 k phi); exact where they are the answer."""
+        beliefs = self._beliefs
+        cutoff = 0.0 if self._known else _SCAN_CUTOFF
+        return _series_of(beliefs.spin, abs(beliefs.detuning_ratio), beliefs.pulse_area, cutoff)
+
+
+@functools.lru_cache(maxsize=2)
+def _series_of(spin: float, ratio: float, pulse_area: float, cutoff: float) -> Array:
+    """From tables at 2S+1 phases; kept, because a run is fitted more than once."""
+    weights = steady_state(TwoEnsembles(spin, 1.0, ratio)).weights
+    weights = np.where(weights > cutoff, weights, 0.0)
+    readout = EllipseReadout(spin, weights.size - 1)
+    count = round(2.0 * spin) + 1
+    phases = math.pi / 2.0 * (np.arange(count) + 0.5) / count
+    tables = np.stack([readout.distribution(weights, p, pulse_area).ravel() for p in phases])
+    waves = np.cos(2.0 * np.outer(np.arange(count), phases)) * (2.0 / count)
+    waves[0] *= 0.5
+    # Cells first in memory, as folds want them: a copy for every fold would cost more than it.
+    by_cell = np.ascontiguousarray((waves @ tables).T)
+    return by_cell.T.reshape(count, count, count)
 
 
 def bin_kernels(edges: Array, gain: float, background: float, atoms: int) -> tuple[Array, Array]:

@@ -190,12 +190,14 @@ class Counting:
             shots, times: As for `counts`.
         """
         truth = self._truth
-        gains, backgrounds = self.gains(shots, times), self.backgrounds(shots, times)
-        means = np.empty(signal.shape)
+        dark = truth.background_rate * np.asarray(lengths)
+        if self._varies:
+            gains, backgrounds = self.gains(shots, times), self.backgrounds(shots, times)
+            means = gains[:, None] * signal + backgrounds[:, None] * dark
+        else:
+            means = signal + dark
         uniforms = np.empty(signal.shape)
-        for column, length in enumerate(lengths):
-            means[:, column] = gains * signal[:, column]
-            means[:, column] += backgrounds * (truth.background_rate * length)
+        for column in range(len(lengths)):
             uniforms[:, column] = shot_uniforms(self._seed, f"photons.{column}", shots)
         if truth.dead_time == 0.0:
             return poisson_from(uniforms, means)

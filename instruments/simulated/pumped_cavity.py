@@ -42,7 +42,7 @@ from .pumped_shot import (
     read_pumped_shot,
 )
 from .pumped_truth import PumpedDriftsEntry, PumpedTruth
-from .shot_noise import ShotNoise, louder
+from .shot_noise import ShotNoise, count_new, louder
 
 SETTLED = 16.0
 """Hold times the exact gap beyond which the steady state is taken: it is within about 2e-7."""
@@ -132,8 +132,7 @@ class PumpedCavity:
                 louder_timeline = louder(timeline, noise.rf_amplitude)
                 shot = read_pumped_shot(louder_timeline, self.truth, stronger)
                 signal[part][places] = self._signal(shot, numbers)[places]
-                members = np.arange(numbers.start, numbers.stop)[places]
-                self._note(shot, scale, int(np.sum(members >= self._sums.next_shot)))
+                self._note(shot, scale, count_new(numbers, places, self._sums.next_shot))
                 gate = shot.gate
             self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
         return self._counting.drawn(signal[:, None], [gate], shots, times)

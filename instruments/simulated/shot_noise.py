@@ -112,6 +112,13 @@ class ShotNoise:
         return np.asarray(rms * ndtri(uniforms), dtype=np.float64)
 
 
+def count_new(shots: range, places: slice | NDArray[np.intp], known: int) -> int:
+    """How many of the shots at `places` have the number `known` or a later one."""
+    if isinstance(places, slice):
+        return max(0, shots.stop - max(shots.start, known))
+    return int(np.sum(shots.start + places >= known))
+
+
 def louder(timeline: Timeline, amplitude: float) -> Timeline:
     """A timeline whose RF amplitudes are larger by the relative `amplitude`."""
     if amplitude == 0.0:

@@ -23,7 +23,7 @@ from ...models.two_ensembles import TwoEnsembles, steady_state
 from .counting import Counting
 from .draws import Drift, shot_uniforms
 from .lines import Timeline, plain_key
-from .shot_noise import Deviations, ShotNoise, louder
+from .shot_noise import Deviations, ShotNoise, count_new, louder
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_pulse import PulsedShot
 from .two_ensemble_shot import (
@@ -157,10 +157,8 @@ class TwoEnsembleCavity:
             for places, deviations in self._noise.cases(numbers):
                 case = scales, deviations
                 physics = self._physics(timeline, read, case)
-                found = self._found(physics, case, numbers)
-                atoms[part][places] = found[places]
-                members = np.arange(numbers.start, numbers.stop)[places]
-                new = int(np.sum(members >= self._sums.next_shot))
+                atoms[part][places] = self._found(physics, case, numbers)[places]
+                new = count_new(numbers, places, self._sums.next_shot)
                 self._note(physics, gates, new, scales, factors)
             self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
         return self._counting.counts(atoms, gates, shots, times, read.dark_from)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .draws import shot_uniforms
 from .lines import ApparatusFault, Timeline, either
 from .relaxing_state import Step, evolve
-from .shot_noise import louder
+from .shot_noise import count_new, louder
 from .truth import DriftsEntry, TwoEnsembleTruth
 from .two_ensemble_cavity import TwoEnsembleCavity, last_drive
 from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
@@ -117,8 +117,7 @@ class RelaxingPair(TwoEnsembleCavity):
                     current * (1.0 + noise.coil_current),
                 )
                 atoms[part][places] = self._drawn(shot, truth.atoms, numbers)[places]
-                members = np.arange(numbers.start, numbers.stop)[places]
-                new = int(np.sum(members >= self._seen.next_shot))
+                new = count_new(numbers, places, self._seen.next_shot)
                 self._remember(shot, gates, new, factors)
             self._seen.next_shot = max(self._seen.next_shot, numbers.stop)
         return self._counting.counts(atoms, gates, shots, times, last_drive(timeline, gates))

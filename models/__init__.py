@@ -3,9 +3,9 @@
 Rates are angular and in one common unit; spins are in units of hbar. This page re-exports what
 the Ramsey experiment with two ensembles needs; every system has modules of its own:
 
-- two ensembles: `two_ensembles`, `ellipse`, `relaxation`, `relaxation_secular`, `trajectories`,
-  `dissipative_gap`, `cumulants`, `cumulants_trajectory`, `cumulants_optimum`, `cumulants_exact`,
-  `working_point`, `imperfections`, `rotor`
+- two ensembles: `two_ensembles`, `ellipse`, `relaxation`, `relaxation_secular`,
+  `relaxation_outcomes`, `trajectories`, `dissipative_gap`, `cumulants`, `cumulants_trajectory`,
+  `cumulants_optimum`, `cumulants_exact`, `working_point`, `imperfections`, `rotor`
 - many ensembles and chains: `many_ensembles`, `many_ensembles_metrology`,
   `many_ensembles_readout`, `distributed_sensing`, `chain`, `chain_order`, `chain_sampling`,
   `six_j`, `raman_couplings`

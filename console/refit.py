@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..estimators import Estimate
     from ..estimators.registry import EstimatorEntry
 
     Columns = dict[str, NDArray[np.float64]]
@@ -59,6 +60,8 @@ def refit(order: Refit) -> ExitCode:
     from .exits import say_error
 
     try:
+        if _wants_its_own(order):
+            return _told(order, _refitted(order))
         entry = find_estimator(order.estimator)
         records, known = _source(order, entry)
         known |= read_beliefs(order.beliefs) if order.beliefs is not None else {}
@@ -78,6 +81,34 @@ def refit(order: Refit) -> ExitCode:
     except ValueError as error:
         say_error(str(error))
         return ExitCode.USAGE
+    return _told(order, estimate)
+
+
+def _wants_its_own(order: Refit) -> bool:
+    """A run of another protocol than the ellipse's, and no word of an estimator or beliefs."""
+    plain = order.estimator == "auto" and order.beliefs is None and not order.settings
+    if not (plain and order.source.is_dir() and order.stream == "shot"):
+        return False
+    from ..protocols.recording import Run
+
+    return Run.open(order.source).provenance.get("protocol") not in (None, "ramsey_ellipse")
+
+
+def _refitted(order: Refit) -> Estimate:
+    """The run's own estimator, with the beliefs that it keeps, fed with all its shots."""
+    from ..protocols.engine import stored_estimator, stored_records
+    from ..protocols.recording import Run
+
+    run = Run.open(order.source)
+    estimator = stored_estimator(run)
+    estimator.update(stored_records(run))
+    estimate = estimator.estimate(level=order.level)
+    if order.figure is not None:
+        estimate.plot().savefig(order.figure)
+    return estimate
+
+
+def _told(order: Refit, estimate: Estimate) -> ExitCode:
     if order.as_json:
         print(jsonlib.dumps(estimate.to_json(), allow_nan=False))
     else:

@@ -143,7 +143,9 @@ def draw_pumped_truth(entry: PumpedTruthEntry, seed: int) -> PumpedTruth:
 
     def of(part: FilePart, name: str) -> float:
         quantity: Quantity = getattr(part, name)
-        return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+        # Named as when the entries were shared: a seed keeps its laboratory.
+        section = type(part).__name__.removeprefix("Pumped")
+        return quantity.draw(keyed_generator(seed, f"truth.{section}.{name}"))
 
     names = ("full_rate", "saturation_power", "centre_frequency", "bandwidth")
     return PumpedTruth(

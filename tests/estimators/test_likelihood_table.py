@@ -131,3 +131,17 @@ def test_spins_beyond_a_table_are_refused(ellipse_lab) -> None:
     """The exact table names its limit."""
     with pytest.raises(ValueError, match="must not exceed 150"):
         TableLikelihood(ellipse_lab(spin=400.0).beliefs())
+
+
+def test_known_nuisances_are_folded_once_into_the_same_likelihood(ellipse_lab) -> None:
+    """The shots' cosine series gives densities and slopes of the tables, to rounding."""
+    lab = ellipse_lab(spin=10.0, ratio=0.2, gain=20.0)
+    counts = np.asarray(lab.counts(0.5, 40, np.random.default_rng(3)), dtype=float)
+    free = TableLikelihood(lab.beliefs())
+    known = TableLikelihood(lab.beliefs(covariance=np.zeros((4, 4))))
+    for phase in (0.02, 0.7, 1.5):
+        first = free.evaluate(counts, phase, lab.beliefs().centre)
+        second = known.evaluate(counts, phase, lab.beliefs().centre)
+        assert second[0] == pytest.approx(first[0], rel=1e-9)
+        scale = np.abs(first[1][:, 0]).max()
+        assert second[1][:, 0] == pytest.approx(first[1][:, 0], rel=1e-7, abs=1e-9 * scale)

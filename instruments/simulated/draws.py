@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import pdtrik
 
 _COSINES = 16
+_CHUNK, _SHORT = 1024, 64
 _PER_COUNTER = 4  # 64-bit words that Philox makes of one value of its counter
 
 
@@ -35,8 +36,21 @@ def keyed_generator(seed: int, stream: str) -> np.random.Generator:
 def shot_uniforms(seed: int, stream: str, shots: range) -> NDArray[np.float64]:
     """One number in (0, 1) for each of the consecutive `shots`, keyed by the shot's number.
 
-    A counter-based generator is set to the first shot, so a million shots cost one call.
+    A counter-based generator is set to the first shot, so a million shots cost one call. Single
+    shots are cut from a chunk that is kept for the next ones.
     """
+    chunk, place = divmod(shots.start, _CHUNK)
+    if 0 < len(shots) <= _CHUNK - place and len(shots) <= _SHORT:
+        return _kept_chunk(seed, stream, chunk)[place : place + len(shots)].copy()
+    return _drawn(seed, stream, shots)
+
+
+@lru_cache(maxsize=64)
+def _kept_chunk(seed: int, stream: str, chunk: int) -> NDArray[np.float64]:
+    return _drawn(seed, stream, range(chunk * _CHUNK, (chunk + 1) * _CHUNK))
+
+
+def _drawn(seed: int, stream: str, shots: range) -> NDArray[np.float64]:
     counter, offset = divmod(shots.start, _PER_COUNTER)
     bits = np.random.Philox(key=_philox_key(seed, stream), counter=counter)
     words = bits.random_raw(offset + len(shots))

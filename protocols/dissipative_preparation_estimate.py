@@ -41,6 +41,12 @@ _WHERE = (
 )
 
 
+_REVERSED = (
+    "the spins point the other way than detuning and pulse say; where to look: the coil's "
+    "polarity, which gate lights which ensemble, the sign of the analysis pulse's phase"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PreparationBeliefs:
     """What is known before a dissipative preparation.
@@ -167,8 +173,9 @@ class PreparationEstimate:
         facts["tomography_p_value"] = None if fit is None else fit.p_value
         undirected = "angle undetermined"
         said = [f"squeezing: {flag}" for flag in turned.flags if undirected not in flag]
-        low, high = quantities[DARK].interval
-        if low > 0.0:
+        if _points_back(table):
+            said.append(_REVERSED)
+        if quantities[DARK].interval[0] > 0.0:
             said.append(
                 f"the cavity is not dark at the end of the hold: <J+ J-> = {quantities[DARK]}; "
                 "hold longer, or look for unequal drives, detunings or atom numbers"
@@ -186,6 +193,19 @@ class PreparationEstimate:
         return {
             name: _somewhere(low, high, level, unit) for name, (low, high, unit) in ranges.items()
         }
+
+
+def _points_back(table: Array) -> bool:
+    """Whether <S1x - S2x> has the sign of a negative detuning (Chu Eq. 11), by three errors.
+
+    A quarter turn about y brings S1x - S2x, negative for Delta > 0, to S2z - S1z.
+    """
+    length = table[table[:, 1] == LENGTH]
+    difference = length[:, 4] - length[:, 5]
+    if difference.size < _FEWEST:
+        return False
+    error = float(difference.std(ddof=1)) / math.sqrt(difference.size)
+    return float(difference.mean()) < -3.0 * error
 
 
 _COLUMNS = ("hold", "analysis", "angle", "pulse_phase")

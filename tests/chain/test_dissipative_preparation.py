@@ -81,7 +81,9 @@ def test_hidden_rates_and_squeezing_are_found(tmp_path: Path) -> None:
 
     Every rate, gain and background are off by a few per cent; drifts are on.
     """
-    found = np.array([pulls(rehearse(tmp_path, seed)) for seed in range(40, 42)])
+    results = [rehearse(tmp_path, seed) for seed in range(40, 42)]
+    found = np.array([pulls(result) for result in results])
+    assert not any(result.estimate.flags for result in results if result.estimate)
     limit = chi2.isf(1e-4 / len(SAID), len(found))
     assert (np.sum(found**2, axis=0) < limit).all(), found
 
@@ -147,6 +149,18 @@ def test_a_wrong_wire_shows_in_the_result(tmp_path: Path, name: str) -> None:
     result = rehearse(tmp_path, 3, WRONG[name], angles=0)
     assert result.estimate is not None
     assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
+
+
+@pytest.mark.slow
+def test_exchanged_probe_cables_show_in_the_direction_of_the_spins(tmp_path: Path) -> None:
+    """Populations are the same; the spin length has the sign of the other detuning."""
+    changes = (
+        ("timing_box.EF, to: probe.1", "timing_box.GH, to: probe.1"),
+        ("timing_box.GH, to: probe.2", "timing_box.EF, to: probe.2"),
+    )
+    result = rehearse(tmp_path, 3, *changes, passes=1)
+    assert result.estimate is not None
+    assert any("which gate lights which" in flag for flag in result.estimate.flags)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..models.relaxation_outcomes import LARGEST_SPIN
 
-
 STEEPEST = 0.02
 """Largest half detuning over the pulse's Rabi frequency: the spin length, turned into the sum by as
 much, adds its square to the second moments."""

@@ -66,6 +66,9 @@ CASES: dict[str, Case] = {
         "ramsey_ellipse", {"schedule": "two_stage", "reference": "unsqueezed"}
     ),
     "pumping_scan": Case("pumping_scan"),
+    "pumping_adaptive": Case("pumping_adaptive"),
+    "pumping_sweep": Case("pumping_sweep", {"points": 9, "shots_per_point": 60, "stair": 0.5}),
+    "pumping_hold": Case("pumping_hold"),
 }
 
 

@@ -196,7 +196,7 @@ def rows() -> list[Campaign]:
     known = "ellipse, exact table S=50 sigma=1, known"
     found.append(_row(known, noisy_known, 0.4, 1000, 1.08, 0.95, 0.02))
     for phase in (0.1, 0.4, math.pi / 4.0):
-        found.append(_row("ellipse, Gaussian ring S=1000", ring, phase, 300, 1.08, 0.95, 0.06))
+        found.append(_row("ellipse, Gaussian ring S=1000", ring, phase, 300, 1.08, 0.95))
     for phase in (0.01, 0.05):
         found.append(_row("ellipse near a fold, ring S=1000", ring, phase, 300, 1.35, 0.94))
     return found

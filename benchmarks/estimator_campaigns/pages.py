@@ -10,6 +10,8 @@ Stored = Mapping[str, Any]
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _MARKS = "x+1234|_"
+_TICKS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
+_CLOSE_TICKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 _HEADING = (
     "| estimator | range | runs | bias/sigma | rmse/bound | 68 % | 95 % | failed | ms | "
     "peers, rmse/bound | |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
@@ -87,18 +89,17 @@ def draw(rows: Sequence[Stored], path: Path) -> None:
     left.set_xscale("log")
     left.axvline(1.0, color="0.3", lw=1)
     low, high = left.get_xlim()
-    left.set_xlim(min(low, 0.8), max(high, 1.6))
-    ticks = [
-        t
-        for t in (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100)
-        if left.get_xlim()[0] <= t <= high
-    ]
-    left.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    low, high = min(low, 0.8), max(high, 1.6)
+    left.set_xlim(low, high)
+    ticks = [t for t in (_TICKS if high > 4.0 * low else _CLOSE_TICKS) if low <= t <= high]
+    left.set_xticks(ticks, [f"{t:g}" for t in ticks], fontsize=8)
     left.minorticks_off()
-    left.set_xlabel("rmse / Cramér-Rao bound, ± 3 standard errors", fontsize=8)
+    left.set_xlabel("rmse / bound, ± 3 std. errors", fontsize=8)
     for nominal in (0.68, 0.95):
         right.axvline(nominal, color="0.3", lw=1)
-    right.set_xlabel("coverage of the 68 % (o) and 95 % (□) intervals", fontsize=8)
+    right.set_xlim(0.4, 1.02)
+    right.tick_params(labelsize=8)
+    right.set_xlabel("coverage: 68 % (o), 95 % (□)", fontsize=8)
     if names:
         handles = [
             plt.Line2D([], [], color="0.55", marker=marks[name], ls="", label=name)

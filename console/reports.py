@@ -21,6 +21,7 @@ _REPORTS: Mapping[str, str] = MappingProxyType(
     {
         "dissipative_preparation": "preparation_report",
         "pumping_adaptive": "pumping_report",
+        "pumping_hold": "pumping_hold_report",
         "pumping_scan": "pumping_report",
         "pumping_sweep": "pumping_sweep_report",
         "ramsey_ellipse": "ramsey_report",

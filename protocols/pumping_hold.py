@@ -161,6 +161,15 @@ class PumpingHold(PumpedProtocol):
             standard_quantum_limit_std=self.independent_limit(critical, shots),
         )
 
+    def independent_limit(self, critical: float, shots: int) -> float:
+        """The critical pump's std with N independent atoms watched as long, Hz.
+
+        Each is pumped and decays by itself with the same rates and forgets within 1/(2 gamma), so
+        that a window T is worth gamma T independent counts of them.
+        """
+        worth = self.settings.decay * self.settings.gate
+        return super().independent_limit(critical, shots) / math.sqrt(worth)
+
     def expected(self, calibrations: Calibrations) -> dict[str, float]:
         """Its quantities as they are supposed before the first shot."""
         known = self.beliefs(calibrations)

@@ -100,13 +100,13 @@ def test_curves_have_the_slopes_that_they_say() -> None:
 
 
 def test_the_bound_is_the_information_of_simulated_counts() -> None:
-    """Mean outer product of scores over 40 000 simulated readings a level, within 4 %."""
+    """Mean outer product of scores over 16 000 simulated readings a level, within 5 %."""
     curve = LevelCurve.of(LEVELS)
     truth = np.array([*LEVELS[1:], GAIN, BACKGROUND])
     bound = population_bounds(curve, COUNTING, truth, np.full(5, 100.0))
     rng, information = np.random.default_rng(2), np.zeros((6, 6))
     for index, p in enumerate(LEVELS):
-        same = np.full(20_000, max(p, 1e-9))
+        same = np.full(8_000, max(p, 1e-9))
         counts = photons(rng, same).ravel().astype(float)
         _, scores = law_of_counts(counts, np.repeat(same, 2), GAIN, BACKGROUND, 100)
         turn = np.zeros((6, 3))
@@ -115,7 +115,7 @@ def test_the_bound_is_the_information_of_simulated_counts() -> None:
         turn[4, 1] = turn[5, 2] = 1.0
         information += turn @ (scores @ scores.T / counts.size * 100) @ turn.T
     assert np.sqrt(np.diag(np.linalg.inv(information))) == pytest.approx(
-        np.sqrt(np.diag(bound)), rel=0.04
+        np.sqrt(np.diag(bound)), rel=0.05
     )
 
 

@@ -19,6 +19,7 @@ from qcodes.validators import Numbers
 from ..errors import InstrumentError, LimitError
 from ..journal import Journal
 from .base import finite, flag
+from .kepco_list import CurrentList
 from .linked import Identity
 from .scpi import ScpiInstrument
 
@@ -31,6 +32,7 @@ UNVERIFIED: tuple[str, ...] = (
     "driver leaves it as it is set on the unit.",
     "Codes of CURR:RANG (1, 4): the driver does not use it.",
     "That a software limit is asked back with CURR:LIM:POS? and NEG?.",
+    "That leaving the list mode goes back to the current set before (manual of another card).",
     "That 25 ms between commands are enough for cards other than BIT 802E; `minimum_interval`.",
 )
 """What no source at hand states; to be tried on the real unit."""
@@ -82,6 +84,8 @@ class KepcoBOP(ScpiInstrument):
         """Largest magnitude of the current in amperes: laboratory and instrument together."""
         self.max_compliance = math.inf if max_compliance is None else abs(max_compliance)
         """Largest compliance voltage: laboratory and instrument together."""
+        self.list = CurrentList(self)
+        """Currents that the supply plays by itself."""
         self._add_settings()
         self._add_readings()
         self.connect_message()
@@ -166,7 +170,9 @@ class KepcoBOP(ScpiInstrument):
             LimitError: If `target` or `rate` is out of range; nothing was sent.
             InstrumentError: If the supply refuses, or reads back another current.
         """
-        self._check_current(target)
+        self.check_current(target)
+        if self.list.running:
+            raise self.refusal("a list is running", "wait for it with list.finish(), or stop it")
         rate = self.ramp_rate if rate is None else rate
         if not (math.isfinite(rate) and rate > 0):
             raise LimitError(f"{self.name}: the ramp rate must be > 0 A/s, but is {rate!r}.")
@@ -186,11 +192,12 @@ class KepcoBOP(ScpiInstrument):
         self.current.cache.set(target)
 
     def ramp_down(self) -> None:
-        """Ramp to 0 A, then switch the output off. Safe to call at any time, and twice.
+        """Stop a list, ramp to 0 A, switch the output off. Safe to call at any time, and twice.
 
         The output is switched off even if the ramp fails; its error is then raised.
         """
         try:
+            self.list.stop()
             self.ramp_current(0.0)
         finally:
             self._switch(False)
@@ -203,13 +210,13 @@ class KepcoBOP(ScpiInstrument):
             return
         with self.lock:
             if self.ask_int("FUNC:MODE?") != MODES["current"]:
-                raise self._unsafe("it is in voltage mode", "set mode to current")
+                raise self.refusal("it is in voltage mode", "set mode to current")
             current = self.ask_float("CURR?")
             if abs(current) > self.ramp_step + self._current_tolerance():
-                raise self._unsafe(f"{current:g} A are set", "set current to 0")
+                raise self.refusal(f"{current:g} A are set", "set current to 0")
             voltage = self.ask_float("VOLT?")
             if not 0 < voltage <= self.max_compliance * (1 + 1e-6):
-                raise self._unsafe(f"the compliance voltage is {voltage:g} V", "set compliance")
+                raise self.refusal(f"the compliance voltage is {voltage:g} V", "set compliance")
             self._switch(True)
 
     def _switch(self, on: bool) -> None:
@@ -225,7 +232,7 @@ class KepcoBOP(ScpiInstrument):
     def _set_mode(self, code: int) -> None:
         with self.lock:
             if self.ask_bool("OUTP?") and self.ask_int("FUNC:MODE?") != code:
-                raise self._unsafe("the output is on", "switch it off to change the mode")
+                raise self.refusal("the output is on", "switch it off to change the mode")
             self.write(f"FUNC:MODE {'CURR' if code else 'VOLT'}")
 
     def _set_compliance(self, volts: float) -> None:
@@ -238,10 +245,11 @@ class KepcoBOP(ScpiInstrument):
         self._confirm("VOLT?", volts, 1e-3 * max(1.0, volts), "V")
 
     def _set_current_limit(self, amperes: float) -> None:
-        self._check_current(amperes)
+        self.check_current(amperes)
         self.write(f"CURR:LIM {amperes:.4f}")
 
-    def _check_current(self, amperes: float) -> None:
+    def check_current(self, amperes: float) -> None:
+        """Raise LimitError for a current beyond the limits of laboratory and instrument."""
         if not abs(amperes) <= self.max_current:
             raise LimitError(
                 f"{self.name}: the current must be within +-{self.max_current:g} A (laboratory and "
@@ -260,7 +268,8 @@ class KepcoBOP(ScpiInstrument):
                 f"answers {found:g} {unit}. Ramp down and check the supply."
             )
 
-    def _unsafe(self, why: str, remedy: str) -> InstrumentError:
+    def refusal(self, why: str, remedy: str) -> InstrumentError:
+        """The error for what this driver does not do to a coil."""
         return InstrumentError(f"{self.name} at {self.address}: refused, because {why}: {remedy}.")
 
     def _check_identity(self, identity: Identity) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..lines import Stretch
+from ..lines import Stretch, tidy
 from ..links import Answer, Link
 from ..shots import Shot
 from .coil import Coil, CoilHeat
@@ -77,6 +78,9 @@ class KepcoBOP(ScpiDevice):
         self.dwell: list[float] = [1e-3]
         self.steps: deque[tuple[float, float]] = deque()
         self.list_running = False
+        self.before_list = 0.0
+        self.played: list[Coil] = []
+        """The coil after each step of the list that plays: shots look back at it."""
         self._apply()
 
     # -- the coil -----------------------------------------------------------------------
@@ -91,6 +95,7 @@ class KepcoBOP(ScpiDevice):
             time, value = self.steps.popleft()
             self.level["CURR"] = value
             self._apply(time)
+            self.played.append(replace(self.coil))
 
     def _apply(self, time: float | None = None) -> None:
         time = self.now() if time is None else time
@@ -108,9 +113,22 @@ class KepcoBOP(ScpiDevice):
         return bool(abs(self.current() - self.coil.final()) < SETTLED * self.rated["CURR"])
 
     def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
-        """The current at the start of the shot, taken as constant during it."""
+        """The current during the shot: constant, or a value for each step of a list."""
         self._play()
-        return (Stretch(0.0, shot.period, self.coil.at(shot.start)),)
+        coils = [*self.played, self.coil]
+        now = replace(self.coil)
+        for time, level in self.steps:
+            now.want(time, level, "current", now.limit)
+            coils.append(replace(now))
+        begun = [one for one in coils if one.since <= shot.start] or coils[:1]
+        value, since, pieces = begun[-1].at(shot.start), 0.0, []
+        for one in coils:
+            at = one.since - shot.start
+            if 0.0 < at < shot.period:
+                pieces.append(Stretch(since, at, value))
+                value, since = one.final(), at
+        pieces.append(Stretch(since, shot.period, value))
+        return tidy(pieces)
 
     def steady(self, shot: Shot) -> bool:
         """The current stays as it is."""
@@ -285,7 +303,10 @@ class KepcoBOP(ScpiDevice):
             return
         self._play()
         self.steps.clear()
+        if self.list_running:
+            self.level["CURR"] = self.before_list
         self.list_running = False
+        self.played.clear()
         self._apply()
 
     @command("[SOURce:]CURRent:MODE?")
@@ -297,6 +318,9 @@ class KepcoBOP(ScpiDevice):
             raise ScpiError(-226, "Not Same Length")
         if not self.points or self.mode != "CURR":
             raise ScpiError(-221)
+        if not self.list_running:
+            self.before_list = self.level["CURR"]
+        self.played = [replace(self.coil)]
         points = self.points if self.value("LIST:DIRection") == "UP" else self.points[::-1]
         dwell = self.dwell * len(points) if len(self.dwell) == 1 else self.dwell
         time = self.now()

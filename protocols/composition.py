@@ -23,7 +23,7 @@ from .protocol import Bounds, Calibrations, ExperimentProtocol, SetPoint, Steps
 from .scan_designs import Design, Goal, Grid, Random, Refined, Values
 from .steps import Note, TakeEstimate
 
-__all__ = ["Grid", "Interleaved", "Random", "Refined", "Scanned", "ScannedBeliefs"]
+__all__ = ["Grid", "Interleaved", "Random", "Refined", "Scanned", "stored_composition"]
 
 Maker: TypeAlias = Callable[..., ExperimentProtocol]
 
@@ -238,6 +238,18 @@ class Scanned(Composition):
     def _kept(self, number: int) -> tuple[str, ...]:
         del number
         return tuple(point.name for point in self._base.set_points)
+
+
+def stored_composition(beliefs: Mapping[str, Any]) -> ComposedEstimator | None:
+    """A fresh estimator for a stored composition, from the beliefs that its run keeps.
+
+    None when they are those of a single protocol.
+    """
+    if {"protocol", "scanned", "goal"} <= set(beliefs):
+        return Scanned.stored_estimator(beliefs)
+    if {"protocols", *Interleaved.parts} <= set(beliefs):
+        return Interleaved.stored_estimator(beliefs)
+    return None
 
 
 def _maker(protocol: str | Maker) -> Maker:

@@ -31,8 +31,9 @@ class DifferenceBounds:
 
 @dataclass(frozen=True, slots=True)
 class InterleavedBeliefs:
-    """What the two protocols believe."""
+    """What the two protocols believe, and their names."""
 
+    protocols: tuple[str, ...]
     signal: Any
     reference: Any
 
@@ -128,7 +129,8 @@ class Interleaved(Composition):
 
     def beliefs(self, calibrations: Calibrations) -> InterleavedBeliefs:
         """Those of both."""
-        return InterleavedBeliefs(*(one.beliefs(calibrations) for one in self._protocols))
+        names = tuple(one.name for one in self._protocols)
+        return InterleavedBeliefs(names, *(one.beliefs(calibrations) for one in self._protocols))
 
     def estimator(self, calibrations: Calibrations) -> ComposedEstimator:
         """One for each, and their difference."""
@@ -139,6 +141,24 @@ class Interleaved(Composition):
 
         headlines = tuple(one.quantities[0] for one in self._protocols)
         return ComposedEstimator(make, interleaved(self.name, self.parts, headlines), self._kept)
+
+    @classmethod
+    def stored_estimator(cls, beliefs: Mapping[str, Any]) -> ComposedEstimator:
+        """A fresh estimator for a stored run of two registered protocols."""
+        from . import protocol_by_name
+
+        both: list[Any] = [protocol_by_name(name) for name in beliefs["protocols"]]
+
+        def make(number: int, columns: Mapping[str, float]) -> Any:
+            del columns
+            return both[number].stored_estimator(beliefs[cls.parts[number]])
+
+        def kept(number: int) -> tuple[str, ...]:
+            return tuple(point.name for point in both[number]().set_points)
+
+        headlines = tuple(one().quantities[0] for one in both)
+        name = "_against_".join(beliefs["protocols"])
+        return ComposedEstimator(make, interleaved(name, cls.parts, headlines), kept)
 
     def bounds(
         self, calibrations: Calibrations, estimate: Estimate, shots: int

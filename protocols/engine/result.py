@@ -142,8 +142,12 @@ def stored_estimator(run: Run) -> OnlineEstimator:
         UnknownProtocolError: Its protocol is none of this package.
     """
     from .. import protocol_by_name
+    from ..composition import stored_composition
 
     name, stored = run.provenance.get("protocol"), run.provenance.get("beliefs")
+    composed = stored_composition(stored) if isinstance(stored, Mapping) else None
+    if composed is not None:
+        return composed
     read = getattr(protocol_by_name(str(name)), "stored_estimator", None)
     if read is None or not isinstance(stored, Mapping):
         raise NoBeliefsError(

@@ -12,7 +12,12 @@ from cavitylab import Station, run
 from cavitylab.instruments.calibration import Calibration
 from cavitylab.protocols import PumpingScan
 from cavitylab.protocols.composition import Grid, Interleaved, Random, Refined, Scanned
-from cavitylab.protocols.engine import RunResult, resume_options
+from cavitylab.protocols.engine import (
+    RunResult,
+    resume_options,
+    stored_estimator,
+    stored_records,
+)
 from cavitylab.protocols.protocol import ExperimentProtocol, SetPoint
 from cavitylab.protocols.recording import Run
 from cavitylab.protocols.steps import Set, Shots
@@ -55,10 +60,8 @@ def test_the_parts_data_are_kept_and_fitted_again(scanned: RunResult) -> None:
     points = stored.load("point")
     assert points["member"].tolist() == np.repeat(range(4), 3).tolist()
     assert set(points["setting_span"]) == {0.1, 0.25}
-    again = Scanned.stored_estimator(stored.provenance["beliefs"])
-    shots = stored.load("shot")
-    columns = {name: points[name][shots["point_index"]] for name in points}
-    again.update({**columns, "counts": shots["counts"], "status": shots["status"]})
+    again = stored_estimator(stored)
+    again.update(stored_records(stored))
     assert scanned.estimate is not None
     assert again.estimate().to_json() == scanned.estimate.to_json()
 
@@ -160,6 +163,9 @@ def test_signal_and_reference_take_turns(tmp_path: Path) -> None:
     assert difference.value == signal.value - reference.value
     assert difference.std == pytest.approx(np.hypot(signal.std, reference.std))
     assert result.bounds is not None and difference.std > 0.8 * result.bounds.cramer_rao_std
+    again = stored_estimator(Run.open(result.path))
+    again.update(stored_records(Run.open(result.path)))
+    assert again.estimate().to_json() == result.estimate.to_json()
 
 
 def test_parts_with_other_detectors_cannot_take_turns() -> None:

@@ -11,7 +11,7 @@ import typer
 from .exits import ExitCode, errors_told
 
 if TYPE_CHECKING:
-    from ..protocols.planning import Plan, Reach
+    from ..protocols.planning_result import Plan, Reach
 
 Rows = list[tuple[str, str]]
 

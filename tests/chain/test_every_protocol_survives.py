@@ -48,11 +48,12 @@ class Small:
 FEW = {"atoms_per_ensemble: 100": "atoms_per_ensemble: 20"}
 THIRTY = {"    atoms: 100": "    atoms: 30"}
 SMALL: Mapping[str, Small] = {
+    "calibrate_coupling": Small({"shots": 5, "dark_shots": 10}, blocks=12),
     "calibrate_detector": Small({"shots": 10, "dark_shots": 10}, blocks=2),
     "calibrate_detuning": Small({"shots": 4, "dark_shots": 10}, blocks=12),
     "calibrate_rabi": Small({"shots": 4, "dark_shots": 10}, blocks=12),
     "dissipative_preparation": Small(
-        {"holds": 4, "shots_per_hold": 20, "passes": 2, "angles": 0, "length_shots": 20}, blocks=2
+        {"holds": 4, "shots_per_hold": 20, "passes": 2, "adaptive": True, "angles": 0}, blocks=2
     ),
     "pumping_adaptive": Small({"rounds": 8, "shots_per_round": 10, "hold": 0.15}),
     "pumping_hold": Small({"rounds": 7, "shots_per_round": 6, "atoms": 30}, THIRTY),

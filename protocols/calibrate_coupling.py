@@ -34,6 +34,9 @@ class CalibrateCouplingSettings(CalibrationSettings):
     """Settings of the coupling's calibration."""
 
     shots: int = Field(24, ge=2, le=100_000, description="good shots at each setting")
+    reach: float = Field(
+        0.7, gt=0, lt=0.9, description="how far from the files, relative, the truth is searched"
+    )
     powers_w: tuple[Power, ...] = Field(
         (0.12, 0.35, 0.65, 0.95), min_length=2, description="RF powers, W"
     )
@@ -122,6 +125,10 @@ class CalibrateCoupling(PulseCalibration):
             saturation_range=self.around(known["P_sat"]),
             rabi_range=self.around(self.settings.rabi_hz),
         )
+
+    def supposed(self, calibrations: Calibrations) -> dict[str, float]:
+        """The file's law, and the Rabi frequency of the pulses."""
+        return {**calibrations["coupling"].parameters, "rabi_frequency": self.settings.rabi_hz}
 
     def build(self, beliefs: Any) -> DecayCalibration:
         """A fresh estimator."""

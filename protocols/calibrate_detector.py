@@ -82,6 +82,11 @@ class CalibrateDetector(PulseCalibration):
         """Ranges around the file, as wide as `reach` says."""
         return self.counting(calibrations)
 
+    def supposed(self, calibrations: Calibrations) -> dict[str, float]:
+        """The levels as they are meant."""
+        del calibrations
+        return {f"level_{k + 1}": one for k, one in enumerate(sorted(self.settings.levels))}
+
     def build(self, beliefs: Any) -> GainCalibration:
         """A fresh estimator."""
         return GainCalibration(beliefs)

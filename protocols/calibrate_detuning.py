@@ -110,6 +110,10 @@ class CalibrateDetuning(PulseCalibration):
             rabi_range=self.around(chosen.rabi_hz),
         )
 
+    def supposed(self, calibrations: Calibrations) -> dict[str, float]:
+        """The file's law, and the Rabi frequency of the pulses."""
+        return {**calibrations["gradient"].parameters, "rabi_frequency": self.settings.rabi_hz}
+
     def build(self, beliefs: Any) -> SpectroscopyCalibration:
         """A fresh estimator."""
         return SpectroscopyCalibration(beliefs)

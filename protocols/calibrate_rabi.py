@@ -94,6 +94,10 @@ class CalibrateRabi(PulseCalibration):
             detuning=(0.0, self.settings.detuning_std_hz),
         )
 
+    def supposed(self, calibrations: Calibrations) -> dict[str, float]:
+        """The file's law, and no detuning."""
+        return {**calibrations["drive"].parameters, "detuning": 0.0}
+
     def build(self, beliefs: Any) -> DriveCalibration:
         """A fresh estimator."""
         return DriveCalibration(beliefs)

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -138,6 +139,18 @@ class PulseCalibration(ABC):
     revealed: ClassVar[Mapping[str, str]]
     settings_model: ClassVar[type[CalibrationSettings]]
     needs: ClassVar[tuple[str, ...]] = ("drive", "gradient", "detector")
+    units: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "f_max": "Hz",
+            "G_max": "Hz",
+            "P_sat": "W",
+            "slope": "Hz/A",
+            "offset": "Hz",
+            "rabi_frequency": "Hz",
+            "gain": "counts/atom",
+            "background": "counts",
+        }
+    )
     advice: ClassVar[str] = (
         "whether T0 starts the drive's table, the window of the pulse opens the drive's RF switch, "
         "the ensembles are lit one after the other while the counter's gate is open; then the atom "
@@ -157,6 +170,10 @@ class PulseCalibration(ABC):
     @abstractmethod
     def beliefs(self, calibrations: Calibrations) -> Any:
         """What the estimator is told: a dataclass, kept with the run."""
+
+    @abstractmethod
+    def supposed(self, calibrations: Calibrations) -> dict[str, float]:
+        """What the files say of the fit's own numbers, in its order; gain and background come."""
 
     @abstractmethod
     def build(self, beliefs: Any) -> OnlineEstimator:
@@ -225,13 +242,23 @@ class PulseCalibration(ABC):
         """A fresh maximum-likelihood estimator, its ranges around what the files say."""
         return self.build(self.beliefs(calibrations))
 
+    def expected(self, calibrations: Calibrations) -> dict[str, float]:
+        """Every number of the fit as the files have it, for a plan's prediction."""
+        at_gate = calibrations["detector"].at_gate(self.settings.gate).parameters
+        return {
+            **self.supposed(calibrations),
+            "gain": at_gate["gain"],
+            "background": at_gate["background"],
+        }
+
     def bounds(
         self, calibrations: Calibrations, estimate: Estimate, shots: int
     ) -> CalibrationBounds:
         """Bounds for ``shots``, at the estimate's values."""
-        theta = np.array([estimate[name].value for name in estimate.names])
+        names = estimate.names or tuple(estimate.quantities)
+        theta = np.array([estimate[name].value for name in names])
         covariance = self.covariance_bound(calibrations, theta, shots)
-        place = estimate.names.index(self.quantities[0])
+        place = names.index(self.quantities[0])
         return CalibrationBounds(
             math.sqrt(covariance[place, place]),
             self.standard_limit(calibrations, theta, shots),

@@ -86,8 +86,12 @@ class PumpedSettings(BaseModel):
         """The believed collective decay rate gamma, angular."""
         return 2 * math.pi * self.collective_decay_hz
 
-    def check_still(self, reach: float) -> None:
+    def check_still(self, reach: float, *, or_lower: str) -> None:
         """Refuse a gate during which the atoms move, at |s| up to `reach`.
+
+        Args:
+            reach: Largest |s| at which atoms are counted.
+            or_lower: The setting that makes it smaller.
 
         Raises:
             ValueError: Saying how long it may be.
@@ -95,9 +99,9 @@ class PumpedSettings(BaseModel):
         fastest = 2 * self.decay * max(1.0, reach / math.tanh(reach))
         if self.gate * fastest > STILL:
             raise ValueError(
-                f"gate = {self.gate:g} s is too long: at the ends of the grid the atoms relax at "
+                f"gate = {self.gate:g} s is too long: at the ends of the range the atoms relax at "
                 f"{fastest:.4g} per second, and gate times that must be at most {STILL:g}; count "
-                f"for at most {STILL / fastest:.3g} s, or lower span"
+                f"for at most {STILL / fastest:.3g} s, or lower {or_lower}"
             )
 
 
@@ -121,7 +125,7 @@ class SnapshotSettings(PumpedSettings):
                 f"with 1/(2 gamma) = {1 / (2 * decay):.3g} s, and {RELAXATIONS:g} of it are "
                 f"needed to reach the steady state; hold at least {RELAXATIONS / (2 * decay):.3g} s"
             )
-        self.check_still(0.5 * self.atoms * self.span)
+        self.check_still(0.5 * self.atoms * self.span, or_lower="span")
         return self
 
     def grid(self, points: int) -> tuple[float, ...]:

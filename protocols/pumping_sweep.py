@@ -76,7 +76,7 @@ class PumpingSweepSettings(PumpedSettings):
                 f"rate = {self.rate:g} is too fast for {self.atoms} atoms: the ramp down would "
                 "reach a pump of 0 before the atoms follow"
             )
-        self.check_still(centre + reach)
+        self.check_still(centre + reach, or_lower="rate")
         if self.passes > self.shots_per_point:
             raise ValueError(
                 f"passes = {self.passes} is more than shots_per_point = {self.shots_per_point}"

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _REPORTS: Mapping[str, str] = MappingProxyType(
     {
+        "calibrate_coupling": "calibration_report",
+        "calibrate_detector": "calibration_report",
+        "calibrate_detuning": "calibration_report",
+        "calibrate_rabi": "calibration_report",
         "dissipative_preparation": "preparation_report",
         "pumping_adaptive": "pumping_report",
         "pumping_hold": "pumping_hold_report",

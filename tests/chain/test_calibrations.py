@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from cavitylab import Station, run
 from cavitylab.console.cli import main
+from cavitylab.console.reports import report_of
 from cavitylab.instruments.calibration import Calibration
 from cavitylab.instruments.shipped import find_file
 from cavitylab.instruments.station_file import load_station_file
@@ -85,6 +86,9 @@ def test_truths_that_are_far_off_are_found(tmp_path: Path) -> None:
     again = stored_estimator(stored)
     again.update(stored_records(stored))
     assert again.estimate().quantities == result.estimate.quantities
+    protocol = protocol_by_name(name)()
+    figure = report_of(protocol).figure(tmp_path / "flops.png", result, protocol, [])
+    assert figure is not None and figure.stat().st_size > 5_000
 
 
 def test_a_modulator_far_in_saturation_is_refused_with_the_reason(tmp_path: Path) -> None:

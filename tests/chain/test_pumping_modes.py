@@ -19,7 +19,8 @@ from cavitylab.protocols.engine import RunResult, stored_estimator, stored_recor
 from cavitylab.protocols.recording import Run
 
 SWEEP: dict[str, Any] = {
-    "rate": 16.0,
+    "atoms": 30,
+    "rate": 4.0,
     "points": 7,
     "shots_per_point": 40,
     "passes": 1,
@@ -68,8 +69,12 @@ def test_the_adaptive_pump_goes_where_the_transition_is(
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    """A short sweep, 560 shots."""
-    return rehearse(PumpingSweep(**SWEEP), tmp_path_factory.mktemp("sweep"), 6)
+    """A short sweep of 30 atoms, 560 shots."""
+    folder = tmp_path_factory.mktemp("sweep")
+    text = find_file("pumped_cavity", ".lab.yaml").read_text(encoding="utf-8")
+    laboratory = folder / "few.lab.yaml"
+    laboratory.write_text(text.replace("    atoms: 100", "    atoms: 30", 1), encoding="utf-8")
+    return rehearse(PumpingSweep(**SWEEP), folder, 6, laboratory)
 
 
 def test_up_and_down_lag_to_both_sides_and_their_middle_does_not(swept: RunResult) -> None:

@@ -72,8 +72,8 @@ def decayed_populations(start: ArrayLike, times: ArrayLike) -> Array:
     for first in range(0, jumps + 1, _CHUNK):
         number = np.arange(first, min(first + _CHUNK, jumps + 1), dtype=np.float64)
         states = np.empty((number.size, *state.shape))
-        for kept in states:
-            kept[...] = state
+        for index in range(number.size):
+            states[index] = state
             np.multiply(state, share, out=moved)
             state -= moved
             state[..., :-1] += moved[..., 1:]

@@ -88,7 +88,7 @@ class ScpiDevice(SimulatedDevice):
                 continue
             if answer is not None:
                 answers.append(answer)
-        return _joined(answers)
+        return answers[0] if len(answers) == 1 else _joined(answers)
 
     def _run(self, header: str, parameters: tuple[str, ...], link: Link) -> Answer:
         found = self._find(header)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..links import Answer, Link
 
@@ -56,8 +56,7 @@ class ScpiError(Exception):
         super().__init__(self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One command as it came: parameters as text, numbers of the header, the link."""
 
     parameters: tuple[str, ...]

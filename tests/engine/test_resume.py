@@ -122,7 +122,7 @@ def test_a_protocol_that_asks_for_something_else_is_found_out(station, again, ra
     second = again(path)
     protocol = ramsey(**SETTINGS)
     other = ramsey(**SETTINGS, bias_phase=0.2).sequence()
-    protocol.sequence = lambda: other
+    protocol.sequence = lambda kind=0: other
     with pytest.raises(ResumeError, match="does not ask for the same again: step 2"):
         run(protocol, second, resume=path)
     assert second.diary == ["make_safe"]

@@ -98,6 +98,9 @@ class Small(RamseyEllipse):
             yield Wait(0.3)
             yield Checkpoint("block done")
 
+    def point(self, index: int, calibrations: Any) -> Mapping[str, float]:
+        return {point.name: float(index) for point in self.set_points}
+
     def estimator(self, calibrations: Any) -> Any:
         return Mean()
 

@@ -178,7 +178,7 @@ def test_a_scheduler_that_runs_already_is_used(undisturbed, grid, tmp_path):
         n_workers=1,
         threads_per_worker=2,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
     ) as cluster:
         sweep = run_sweep(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -26,6 +26,9 @@ DEATHS_ALLOWED = 10
 
 CONNECT_WITHIN = 20.0
 """Longest wait for a scheduler, in s."""
+
+_ASK_EVERY = 0.2
+"""Time between two looks at whether the user wants to stop, in s."""
 
 _LOOK_AFTER = 2.0
 """Time without news after which the workers are counted, in s."""
@@ -76,11 +79,18 @@ class Workforce:
     cluster: Any
     wanted: int
 
-    def outcomes(self, orders: Iterable[TaskOrder]) -> Iterator[TaskOutcome]:
+    def outcomes(
+        self, orders: Iterable[TaskOrder], stopping: Callable[[], bool]
+    ) -> Iterator[TaskOutcome]:
         """The outcome of every order, as they come in; what is not consumed is cancelled.
+
+        Args:
+            orders: What is to be done.
+            stopping: Asked several times a second whether the user wants to stop.
 
         Raises:
             SchedulerError: The scheduler was lost.
+            KeyboardInterrupt: The user wants to stop.
         """
         ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         numbers: dict[Future, int] = {}
@@ -90,12 +100,19 @@ class Workforce:
                 future = self.client.submit(perform, order, key=key, pure=False)
                 numbers[future] = order.task
                 future.add_done_callback(ended.put)
+            quiet = 0.0
             while numbers:
+                if stopping():
+                    raise KeyboardInterrupt
                 try:
-                    future = ended.get(timeout=_LOOK_AFTER)
+                    future = ended.get(timeout=_ASK_EVERY)
                 except queue.Empty:
-                    self._replace_lost_workers()
+                    quiet += _ASK_EVERY
+                    if quiet >= _LOOK_AFTER:
+                        self._replace_lost_workers()
+                        quiet = 0.0
                     continue
+                quiet = 0.0
                 outcome = _outcome(future, numbers[future])
                 del numbers[future]
                 yield outcome

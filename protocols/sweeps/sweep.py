@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from filelock import FileLock, Timeout
 
 from ...instruments.errors import CavityLabError
+from ..engine.interrupts import Interrupts
 from ..recording import Run, RunExistsError, find_runs
 from .catalogue import Catalogue
 from .cluster import require_dask, workforce
@@ -217,11 +218,15 @@ class Sweep:
     ) -> None:
         before, failed = len(self.plan) - len(orders), 0
         by_number = {order.task: order for order in orders}
-        with workforce(scheduler, workers, len(orders)) as crew:
+        # A KeyboardInterrupt out of nowhere could be lost inside Dask: signals leave a request.
+        interrupts = Interrupts(can_pause=False)
+        with interrupts.installed(), workforce(scheduler, workers, len(orders)) as crew:
             begun = time.monotonic()
             _tell(tell, SweepProgress(before, 0, len(self.plan), 0.0, None))
             try:
-                for ended, outcome in enumerate(crew.outcomes(orders), start=1):
+                for ended, outcome in enumerate(
+                    crew.outcomes(orders, lambda: bool(interrupts.request)), start=1
+                ):
                     self._catalogue.note(outcome)
                     failed += outcome.state == "failed"
                     elapsed = time.monotonic() - begun

@@ -126,7 +126,8 @@ def test_an_ended_client_is_continued(undisturbed, grid, tmp_path, ending):
     errors = client.communicate(timeout=60)[1]
     (folder,) = tmp_path.glob("*/*")
     if ending is signal.SIGINT:
-        assert client.returncode == 3 and f"--resume {folder}" in errors, errors
+        assert client.returncode == 3, errors
+        assert f"--resume {folder}" in errors
     assert all(gone(worker) for worker in workers), "workers outlived their client"
     first = {one.task: one.run for one in Sweep.open(folder).outcomes if one.state == "done"}
     assert 1 <= len(first) < 8

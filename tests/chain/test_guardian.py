@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
 ]
 
-KILLS = 8
+KILLS = 4
 NO_PROCESS = str(2**22 + 1)
 """A process number that no Linux or macOS gives away."""
 

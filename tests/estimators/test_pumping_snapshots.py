@@ -66,7 +66,7 @@ def test_estimates_reach_the_bound_and_cover() -> None:
 @pytest.mark.parametrize("atoms", [100, 400])
 def test_campaign_of_snapshots(atoms: int) -> None:
     """More replicates, and more atoms."""
-    _campaign(atoms, 500, 250, seed=2)
+    _campaign(atoms, 500, 150, seed=2)
 
 
 def test_the_likelihood_is_the_mixture_over_all_atom_numbers() -> None:

@@ -250,7 +250,7 @@ def test_estimates_reach_the_bound_and_cover(method: str) -> None:
 @pytest.mark.parametrize("method", ["chain", "moments"])
 def test_campaign_of_sweeps(method: str) -> None:
     """More replicates."""
-    _campaign(60, 20, method, seed=8)
+    _campaign(30, 20, method, seed=8)
 
 
 def test_the_full_likelihood_tells_more_than_the_means() -> None:

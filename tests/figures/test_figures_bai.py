@@ -90,6 +90,7 @@ def test_displaced_chain_has_a_plateau_and_an_unsqueezed_end():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_squeezing_of_displaced_chains_falls_with_the_displacement(tmp_path, monkeypatch):
     """Fig. 4d: the plateau falls with w and the steady state is below 1 at every w."""
     module = script("bai_fig4")

@@ -32,7 +32,7 @@ def test_quick_figures_are_drawn(number, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [4, 5, 6, 7])
+@pytest.mark.parametrize("number", [4, 5, 6, pytest.param(7, marks=pytest.mark.long)])
 def test_longer_figures_are_drawn(number, tmp_path):
     """So do the longer ones."""
     assert is_picture(script(number).main(tmp_path), tmp_path)

@@ -62,6 +62,7 @@ def test_squeezing_ends_at_three_over_n_plus_four(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_squeezing_against_cooperativity_has_no_threshold(tmp_path, monkeypatch):
     """Fig. 3: squeezed at every C, nowhere below the limits of large N or of infinite C."""
     module = script("mamaev_fig3")

@@ -139,6 +139,7 @@ class TestAgainstOthers:
         assert relaxation_time(pair) == pytest.approx(exact, rel=1e-5)
 
     @pytest.mark.slow
+    @pytest.mark.long
     @pytest.mark.timeout(600)
     def test_relaxation_time_of_thirty(self, oracle):
         """t_ss and the squeezing then of two ensembles of 60 atoms agree.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ._checks import dimension_of, finite, not_negative, whole
 from .spins import coupled_amplitudes, ladder_elements, wigner_d
+from .table_draws import cells_of
 from .two_ensembles import SteadyState, log_weights_derivative
 
 Array = NDArray[np.float64]
@@ -304,9 +305,9 @@ def sample(probability: Array, shots: int, rng: np.random.Generator) -> NDArray[
     if abs(ladder[-1] - 1.0) > 1e-6:
         raise ValueError(f"Argument `probability` must add to 1, but adds to {ladder[-1]!r}.")
     draws = rng.random(whole(shots, "shots")) * ladder[-1]
-    cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
-    rows, columns = np.divmod(cells, table.shape[1])
-    return np.stack([rows, columns], axis=1).astype(np.int64)
+    outcomes = np.empty((draws.size, 2), dtype=np.int64)
+    np.divmod(cells_of(ladder, draws), table.shape[1], out=(outcomes[:, 0], outcomes[:, 1]))
+    return outcomes
 
 
 def _half_couplings(spin: float, total: int) -> Array:

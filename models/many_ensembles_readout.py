@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._checks import finite, whole
 from .many_ensembles import ManyEnsembleState
 from .spins import magnetic_numbers, wigner_d
+from .table_draws import cells_of
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -61,8 +62,9 @@ def sample_outcomes(probability: Array, shots: int, rng: np.random.Generator) ->
     """Draw (shots, L) counts n_l from a table P[n_1, …, n_L]."""
     flat = np.cumsum(np.clip(probability, 0.0, None).ravel())
     draws = rng.random(whole(shots, "shots")) * flat[-1]
-    cells = np.minimum(np.searchsorted(flat, draws, side="right"), flat.size - 1)
-    return np.stack(np.unravel_index(cells, probability.shape), axis=-1).astype(np.int64)
+    return np.stack(np.unravel_index(cells_of(flat, draws), probability.shape), axis=-1).astype(
+        np.int64
+    )
 
 
 def sample_readout(

@@ -9,9 +9,16 @@ protocol:
 * how many 95 % intervals hold the truth (of 100 at least 87);
 * the mean width of the interval over that which the bound gives (at most 1.2);
 * the scatter of the errors and the mean printed standard deviation over what `cavitylab plan` had
-  predicted beforehand (within 15 %).
+  predicted beforehand (within 15 %);
+* the same of the other quantities whose truth is revealed, and what a laboratory costs in CPU time.
 
     python benchmarks/protocols.py [NAME …] [--laboratories 100] [--quick] [--workers 1]
+    python benchmarks/protocols.py --laboratories 100 --workers 2 --json blind.json
+    python benchmarks/protocols.py --first 4100 --laboratories 100 --json blind.json   100 more
+
+``--json`` keeps every laboratory as soon as it is done. With a file that is there already, only
+laboratories that it lacks are run: a campaign that was stopped goes on where it was, further ones
+are added by ``--first``, and the verdicts are those of all that the file holds of a name.
 
 A protocol joins by a line in ``CASES``.
 """
@@ -19,14 +26,14 @@ A protocol joins by a line in ``CASES``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +41,14 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import numpy as np  # noqa: E402  (after the number of threads is fixed)
-from scipy.stats import binom, norm  # noqa: E402
 
-LEVEL = 0.95
-LEAST_COVERED = 87
-"""Of 100 intervals of 95 %; an honest one fails this with probability 4e-4."""
-WIDEST = 1.2
-PREDICTED_WITHIN = 0.15
+sys.path.insert(0, str(Path(__file__).parent))
+
+from protocols_kept import Kept  # noqa: E402  (the files lie beside this one)
+from protocols_verdict import Outcome, Verdict, judge  # noqa: E402
+
+TELL = 20.0
+"""Seconds between two lines of progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +77,39 @@ CASES: dict[str, Case] = {
     "pumping_adaptive": Case("pumping_adaptive"),
     "pumping_sweep": Case("pumping_sweep", {"points": 9, "shots_per_point": 60, "stair": 0.5}),
     "pumping_hold": Case("pumping_hold"),
+    "calibrate_rabi": Case("calibrate_rabi"),
+    "calibrate_detuning": Case("calibrate_detuning"),
+    "calibrate_detector": Case("calibrate_detector"),
+    "calibrate_coupling": Case("calibrate_coupling"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one laboratory gave.
+class Interrupted(Exception):
+    """A run was stopped before its last shot: it is no laboratory of the campaign."""
 
-    Attributes:
-        seed: Which laboratory.
-        truth, value, std: Of the quantity, in its unit.
-        inside: Whether the interval holds the truth.
-        width: Width of the interval.
-        bound: Standard deviation of the Cramér-Rao bound at the truth.
-        p_value: Goodness of fit; NaN where there is none.
-        wall: Time of the run, s.
-    """
 
-    seed: int
-    truth: float
-    value: float
-    std: float
-    inside: bool
-    width: float
-    bound: float
-    p_value: float
-    wall: float
+def attempt(case: Case, seed: int) -> Outcome:
+    """A blind run; one that fails is an outcome too, whose interval does not hold the truth."""
+    begun, busy = time.perf_counter(), time.process_time()
+    try:
+        return blind_run(case, seed)
+    except Interrupted:
+        raise
+    except Exception as error:
+        nan = math.nan
+        return Outcome(
+            seed=seed,
+            truth=nan,
+            value=nan,
+            std=nan,
+            inside=False,
+            width=nan,
+            bound=nan,
+            p_value=nan,
+            wall=time.perf_counter() - begun,
+            cpu=time.process_time() - busy,
+            failure=f"{type(error).__name__}: {error}",
+        )
 
 
 def blind_run(case: Case, seed: int) -> Outcome:
@@ -102,18 +117,23 @@ def blind_run(case: Case, seed: int) -> Outcome:
     from cavitylab.console.execute import Order, rehearse_and_run
     from cavitylab.protocols.planning import supposed
 
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         order = Order(protocol=case.protocol, settings=case.settings, data=Path(folder), seed=seed)
         result, protocol, calibrations = rehearse_and_run(order, subscribers=())
-    wall = time.perf_counter() - begun
+    wall, cpu = time.perf_counter() - begun, time.process_time() - busy
+    if result.state.value != "done":
+        raise Interrupted(f"{case.protocol}, seed {seed}: {result.state.value} {result.reason}")
     estimate, truth = result.estimate, result.truth
     if estimate is None or truth is None:
-        raise SystemExit(f"{case.protocol}, seed {seed}: the run gave no number")
+        raise RuntimeError("the run gave no number")
     name = case.quantity or protocol.quantities[0]
     quantity = estimate[name]
     known = {key: truth.get(key, one.value) for key, one in estimate.quantities.items()}
-    bounds = protocol.bounds(calibrations, supposed(known, result.shots), result.shots)
+    there = supposed(known, result.shots)
+    if set(estimate.names) <= set(known):
+        there = replace(there, names=estimate.names)
+    bounds = protocol.bounds(calibrations, there, result.shots)
     low, high = quantity.interval
     fit = estimate.goodness_of_fit
     return Outcome(
@@ -126,114 +146,98 @@ def blind_run(case: Case, seed: int) -> Outcome:
         bound=bounds.cramer_rao_std,
         p_value=math.nan if fit is None else fit.p_value,
         wall=wall,
+        cpu=cpu,
+        others={
+            key: (
+                float(truth[key]),
+                one.value,
+                one.std,
+                bool(one.interval[0] <= truth[key] <= one.interval[1]),
+            )
+            for key, one in estimate.quantities.items()
+            if key != name and key in truth
+        },
     )
 
 
-def predicted_std(case: Case) -> float:
-    """What `cavitylab plan` promises before the first shot."""
-    from cavitylab.protocols.planning import plan_by_name
+def predicted_stds(case: Case) -> dict[str, float]:
+    """What `cavitylab plan` promises before the first shot, by quantity, the leading one first.
 
-    prediction = plan_by_name(case.protocol, case.settings).prediction
+    Plans name the leading quantity; the bounds of a calibration know all of its numbers.
+    """
+    from cavitylab.instruments.shipped import find_file
+    from cavitylab.instruments.station_file import load_station_file
+    from cavitylab.protocols import protocol_by_name, shipped_rehearsal
+    from cavitylab.protocols.calibration import PulseCalibration
+    from cavitylab.protocols.planning import predict
+
+    protocol = protocol_by_name(case.protocol)(**case.settings)
+    file = load_station_file(find_file(shipped_rehearsal(case.protocol)[0], ".yaml"))
+    prediction = predict(protocol, file)
     if prediction is None:
         raise SystemExit(f"{case.protocol} does not say what it expects: no prediction to test")
-    return prediction.std
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The figures of one protocol and whether each keeps its limit.
-
-    Attributes:
-        lines: (what, figure, limit, kept).
-    """
-
-    name: str
-    lines: tuple[tuple[str, str, str, bool], ...]
-
-    @property
-    def kept(self) -> bool:
-        """Whether every limit is kept."""
-        return all(good for *_, good in self.lines)
-
-    def __str__(self) -> str:
-        rows = [
-            f"  {what:<44} {figure:<22} {limit:<18} {'ok' if good else 'MISSED'}"
-            for what, figure, limit, good in self.lines
-        ]
-        return "\n".join([self.name, *rows])
-
-
-def judge(name: str, rows: Sequence[Outcome], predicted: float) -> Verdict:
-    """The table of one protocol.
-
-    Fewer than 100 laboratories need so few intervals that an honest one fails once in 10^4.
-    """
-    n = len(rows)
-    inside = sum(row.inside for row in rows)
-    need = LEAST_COVERED if n == 100 else int(binom.ppf(1e-4, n, LEVEL))
-    reach = 2 * float(norm.ppf(0.5 + LEVEL / 2))
-    width = float(np.mean([row.width / (reach * row.bound) for row in rows]))
-    errors = np.array([row.value - row.truth for row in rows])
-    scatter = float(np.sqrt(np.mean(errors**2)))
-    ratio = float(np.sqrt(np.mean((errors / [row.bound for row in rows]) ** 2)))
-    spread = 1 / math.sqrt(2 * n)
-    printed = float(np.sqrt(np.mean([row.std**2 for row in rows])))
-    slack = PREDICTED_WITHIN + 3 * spread if n < 100 else PREDICTED_WITHIN
-    bias = float(np.mean([(row.value - row.truth) / row.bound for row in rows]))
-    poor = sum(row.p_value < 1e-3 for row in rows)
-    covered = ("95 % intervals that hold the truth", f"{inside} of {n}", f"at least {need}")
-    wide = ("interval / that of the Cramér-Rao bound", f"{width:.3f}", f"at most {WIDEST}")
-    lines = (
-        (*covered, inside >= need),
-        (*wide, width <= WIDEST),
-        ("rmse / Cramér-Rao bound", f"{ratio:.3f} ± {ratio * spread:.3f}", "", True),
-        (
-            "printed std / predicted by plan",
-            f"{printed / predicted:.3f}",
-            f"within {PREDICTED_WITHIN:.0%}",
-            abs(printed / predicted - 1) <= PREDICTED_WITHIN,
-        ),
-        (
-            "rmse / predicted by plan",
-            f"{scatter / predicted:.3f} ± {scatter / predicted * spread:.3f}",
-            f"within {slack:.0%}",
-            abs(scatter / predicted - 1) <= slack,
-        ),
-        ("mean error / bound", f"{bias:+.3f} ± {1 / math.sqrt(n):.3f}", "", True),
-        ("fits with p below 1e-3", f"{poor}", "", True),
-        ("wall time of a run", f"{np.median([row.wall for row in rows]):.1f} s", "", True),
-    )
-    return Verdict(f"{name}: {n} laboratories", lines)
+    found = {prediction.quantity: prediction.std}
+    if isinstance(protocol, PulseCalibration):
+        values = protocol.expected(file.calibrations)
+        theta = np.array(list(values.values()))
+        bound = protocol.covariance_bound(file.calibrations, theta, protocol.planned_shots)
+        stds = np.sqrt(np.diag(bound)).tolist()
+        found |= {key: std for key, std in zip(values, stds, strict=True) if key not in found}
+    return found
 
 
 def _task(given: tuple[Case, int]) -> Outcome:
-    return blind_run(*given)
+    return attempt(*given)
 
 
-def campaign(name: str, laboratories: int, first: int, workers: int) -> Verdict:
-    """All laboratories of one protocol, and the verdict; a line of progress every tenth."""
+def campaign(name: str, laboratories: int, first: int, workers: int, kept: Kept) -> Verdict | None:
+    """The laboratories that are missing, each kept when it is done; the verdict on all there are.
+
+    None when it was stopped before the first.
+    """
     case = CASES[name]
-    predicted = predicted_std(case)
-    tasks = [(case, first + k) for k in range(laboratories)]
-    begun = time.perf_counter()
-    rows = []
-    with ProcessPoolExecutor(workers) as pool:
-        for k, row in enumerate(pool.map(_task, tasks), 1):
-            rows.append(row)
-            if k % 10 == 0:
-                spent = time.perf_counter() - begun
-                left = spent / k * (laboratories - k)
-                print(
-                    f"  {name}: {k}/{laboratories}, {spent:.0f} s, about {left:.0f} s left",
-                    flush=True,
-                )
-    for row in sorted(rows, key=lambda row: -abs(row.value - row.truth) / row.bound)[:3]:
-        off = (row.value - row.truth) / row.bound
+    rows = {row["seed"]: Outcome(**row) for row in kept.rows(name, case.settings)}
+    seeds = [seed for seed in range(first, first + laboratories) if seed not in rows]
+    if len(seeds) < laboratories:
+        print(f"  {name}: {laboratories - len(seeds)} laboratories are there", flush=True)
+    stopped = False
+    pool = ProcessPoolExecutor(workers)
+    begun = told = time.perf_counter()
+    try:
+        pending = {pool.submit(_task, (case, seed)): seed for seed in seeds}
+        for k, future in enumerate(as_completed(pending), 1):
+            row = rows[pending[future]] = future.result()
+            kept.add(name, case.settings, row)
+            now = time.perf_counter()
+            if now - told > TELL or k == len(seeds):
+                told, left = now, (now - begun) / k * (len(seeds) - k)
+                line = f"  {name}: {k}/{len(seeds)}, {now - begun:.0f} s, about {left:.0f} s left"
+                print(line, flush=True)
+    except (KeyboardInterrupt, Interrupted):
+        stopped = True
+    finally:
+        pool.shutdown(cancel_futures=True)
+    every = [rows[seed] for seed in sorted(rows)]
+    _worst(every)
+    verdict = judge(name, every, predicted_stds(case)) if every else None
+    if verdict is not None:
+        kept.judged(name, [list(line) for line in verdict.lines])
+        print(verdict, flush=True)
+    if stopped:
+        raise SystemExit(f"{name} was stopped; the same command goes on if it had --json")
+    return verdict
+
+
+def _worst(rows: Sequence[Outcome]) -> None:
+    """The laboratories to look at: those that failed, and the three that are furthest off."""
+    for row in rows:
+        if row.failure:
+            print(f"  seed {row.seed}: {row.failure}")
+    for row in sorted((row for row in rows if not row.failure), key=lambda row: -abs(row.off))[:3]:
         print(
-            f"  seed {row.seed}: {row.value:.6g}, truth {row.truth:.6g}, {off:+.2f} bounds off, "
-            f"p = {row.p_value:.3f}"
+            f"  seed {row.seed}: {row.value:.6g}, truth {row.truth:.6g}, {row.off:+.2f} bounds "
+            f"off, p = {row.p_value:.3f}"
         )
-    return judge(name, rows, predicted)
 
 
 def main() -> None:
@@ -243,20 +247,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=4000, help="seed of the first laboratory")
     parser.add_argument("--quick", action="store_true", help="eight laboratories")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="also write the verdicts into this file")
+    parser.add_argument("--json", type=Path, help="keep laboratories and verdicts here; goes on")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(CASES))
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
     laboratories = 8 if options.quick else options.laboratories
-    verdicts = []
-    for name in options.names or CASES:
-        verdicts.append(campaign(name, laboratories, options.first, options.workers))
-        print(verdicts[-1], flush=True)
-    if options.json is not None:
-        lines = {one.name: [list(line) for line in one.lines] for one in verdicts}
-        options.json.write_text(json.dumps(lines, indent=1, ensure_ascii=False), encoding="utf-8")
-    raise SystemExit(0 if all(one.kept for one in verdicts) else 1)
+    kept = Kept(options.json)
+    verdicts = [
+        campaign(name, laboratories, options.first, options.workers, kept)
+        for name in options.names or CASES
+    ]
+    raise SystemExit(0 if all(one is not None and one.kept for one in verdicts) else 1)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ WORST_CONDITION = 1e4
 """Condition number of the counts' information on the logarithms of the rates, each scaled to its
 own error, beyond which a combination of them is called undetermined."""
 
+BELIEVED = 0.7
+"""Share of a believed error beyond which the answer for chi is more belief than measurement."""
+
 LONGEST = 300.0
 """Longest hold times Gamma: far beyond any relaxation, and a sign of mistaken units."""
 
@@ -119,6 +122,13 @@ class RelaxationTrace:
                 f"the counts leave {direction} undetermined (condition number {condition:.1e}): "
                 "the answer there is that of the calibrations; take holds of other lengths"
             )
+        if "exchange" in quantities:
+            share = quantities["exchange"].std / self._beliefs.exchange_std
+            if share > BELIEVED:
+                flags.append(
+                    f"exchange is hardly determined: its error is {share:.2f} of the one that was "
+                    "believed; take holds around the first swings of the drive, or more shots"
+                )
         first = coordinates.all[0]
         return Estimate(
             estimator=NAME,

@@ -30,6 +30,7 @@ from ..models.relaxation_outcomes import emission_rate, relaxed_state
 from ..models.two_ensembles import TwoEnsembles, steady_state
 from .dissipative_preparation_estimate import (
     DARK,
+    EXCHANGE,
     LENGTH,
     POPULATIONS,
     RATES,
@@ -91,9 +92,8 @@ class DissipativePreparation:
     """
 
     name: ClassVar[str] = "dissipative_preparation"
-    quantities: ClassVar[tuple[str, ...]] = (*RATES, "gain", "background", *SQUEEZING, DARK)
     detectors: ClassVar[tuple[str, ...]] = ("ensemble_1", "ensemble_2")
-    units: ClassVar[Mapping[str, str]] = dict.fromkeys(RATES, "Hz")
+    units: ClassVar[Mapping[str, str]] = dict.fromkeys((*RATES, EXCHANGE), "Hz")
     set_points: ClassVar[tuple[SetPoint, ...]] = (
         SetPoint("hold", "s", "length of the preparation"),
         SetPoint("analysis", "", "0: populations, 1: turned about the spins' axis, 2: spin length"),
@@ -107,6 +107,12 @@ class DissipativePreparation:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = DissipativePreparationSettings(**settings)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What an estimate holds; the exchange where it is free."""
+        exchange = (EXCHANGE,) if self.settings.exchange_std_hz else ()
+        return (*RATES, *exchange, "gain", "background", *SQUEEZING, DARK)
 
     @property
     def planned_shots(self) -> int:
@@ -127,9 +133,10 @@ class DissipativePreparation:
             values = (chosen.hold_grid[index], POPULATIONS, 0.0, 0.0)
         elif index < chosen.holds + chosen.angles:
             turn = chosen.turns[index - chosen.holds]
-            values = (chosen.tomography_hold, TURNED, turn, 0.0)
+            values = (chosen.tomography_hold, TURNED, turn, chosen.axis if turn else 0.0)
         else:
-            values = (chosen.tomography_hold, LENGTH, 0.5 * math.pi, 0.5 * math.pi)
+            quarter = 0.5 * math.pi
+            values = (chosen.tomography_hold, LENGTH, quarter, chosen.axis + quarter)
         return dict(zip((point.name for point in self.set_points), map(float, values), strict=True))
 
     def sequence(self, index: int) -> PreparationSequence:
@@ -230,7 +237,16 @@ class DissipativePreparation:
             for name, std in zip(("gain", "background"), stds, strict=True)
         )
         return PreparationBeliefs(
-            rates=RelaxationBeliefs(chosen.spin, decay, rabi, detuning, gain, background),
+            rates=RelaxationBeliefs(
+                chosen.spin,
+                decay,
+                rabi,
+                detuning,
+                gain,
+                background,
+                exchange=chosen.exchange_hz,
+                exchange_std=chosen.exchange_std_hz,
+            ),
             squeezing=SqueezingBeliefs(
                 spin=chosen.spin,
                 gain=gain.value,
@@ -244,13 +260,13 @@ class DissipativePreparation:
         """Its quantities as they are supposed before the first shot."""
         rates = self.beliefs(calibrations).rates
         found = {name: getattr(rates, name).value for name in (*RATES, "gain", "background")}
-        return found | self._states(*(found[name] for name in RATES))
+        found[EXCHANGE] = self.settings.exchange_hz
+        return found | self._states(found)
 
     def remarks(self, calibrations: Calibrations) -> tuple[str, ...]:
         """What the predicted precision rests on, and the best drive for a cooperativity."""
         chosen, expected = self.settings, self.expected(calibrations)
-        pair = TwoEnsembles(chosen.spin, chosen.preparation_rabi_hz, chosen.detuning_hz)
-        dark = steady_state(pair)
+        dark = steady_state(chosen.pair)
         reached = _TWO_PI * chosen.collective_decay_hz * chosen.tomography_hold * dark.variance
         least = 4 * chosen.spin * min(dark.variance, dark.variance_z) / dark.spin_length**2
         said = [f"xi^2 = {least:.4g} in the dark state"]
@@ -300,17 +316,17 @@ class DissipativePreparation:
         del calibrations
         if any(name not in revealed for name in RATES):
             return {}
-        return self._states(*(float(revealed[name]) for name in RATES))
+        return self._states({name: float(revealed.get(name, 0.0)) for name in (*RATES, EXCHANGE)})
 
-    def _states(self, decay: float, rabi: float, detuning: float) -> dict[str, float]:
+    def _states(self, rates: Mapping[str, float]) -> dict[str, float]:
         """What the tomography would find in the exact state at the end of its hold."""
         if not self.settings.angles:
             return {}
-        angular = (_TWO_PI * rate for rate in (rabi, detuning, decay))
-        rabi, detuning, decay = angular
-        pair = TwoEnsembles(self.settings.spin, rabi, detuning, collective_decay=decay)
+        order = (*RATES[1:], EXCHANGE, RATES[0])
+        pair = TwoEnsembles(self.settings.spin, *(_TWO_PI * rates[name] for name in order))
         state = relaxed_state(pair, self.settings.tomography_hold)
-        return squeezing_of(state, pair.spin) | {DARK: emission_rate(pair, state) / decay}
+        dark = emission_rate(pair, state) / pair.collective_decay
+        return squeezing_of(state, pair.spin, self.settings.axis) | {DARK: dark}
 
 
 def _calibrated(calibration: Calibration, role: str, value: float) -> Calibrated:

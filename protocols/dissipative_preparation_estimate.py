@@ -30,6 +30,7 @@ POPULATIONS, TURNED, LENGTH = 0, 1, 2
 RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
 SQUEEZING = ("xi2", "xi2_db", "spin_length")
 DARK = "dark_output"
+EXCHANGE = "exchange"
 
 _ANGLE = 1e-6
 _FEWEST = 20

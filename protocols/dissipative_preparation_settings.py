@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..models.relaxation_outcomes import LARGEST_SPIN
+from ..models.two_ensembles import TwoEnsembles, steady_state
 
 STEEPEST = 0.02
 """Largest half detuning over the pulse's Rabi frequency: the spin length, turned into the sum by as
@@ -33,6 +34,15 @@ class DissipativePreparationSettings(BaseModel):
     )
     collective_decay_hz: float = Field(
         100.0, gt=0, le=1e6, description="believed collective decay rate Gamma/2pi, Hz"
+    )
+    exchange_hz: float = Field(
+        0.0, ge=-1e6, le=1e6, description="believed exchange chi/2pi, signed, Hz"
+    )
+    exchange_std_hz: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="standard deviation of that belief, Hz; above 0 the exchange is fitted",
     )
     holds: int = Field(12, ge=2, le=200, description="lengths of the preparation that are counted")
     first_hold: float = Field(0.3e-3, gt=0, le=10.0, description="shortest of them, s")
@@ -102,6 +112,25 @@ class DissipativePreparationSettings(BaseModel):
     def spin(self) -> float:
         """Collective spin S of each ensemble."""
         return self.atoms_per_ensemble / 2
+
+    @property
+    def pair(self) -> TwoEnsembles:
+        """The pair as it is believed, angular rates."""
+        rates = (
+            self.preparation_rabi_hz,
+            self.detuning_hz,
+            self.exchange_hz,
+            self.collective_decay_hz,
+        )
+        return TwoEnsembles(self.spin, *(2.0 * math.pi * rate for rate in rates))
+
+    @property
+    def axis(self) -> float:
+        """Phase at which a pulse turns about the believed dark state's spins, rad.
+
+        The spins of ensemble 1 point along -x for a positive detuning; exchange turns them.
+        """
+        return math.remainder(steady_state(self.pair).azimuth - math.pi, 2.0 * math.pi)
 
     @property
     def hold_grid(self) -> tuple[float, ...]:

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from ..models.spins import ladder_elements, magnetic_numbers
 
 
-def squeezing_of(state: NDArray[np.complex128], spin: float) -> dict[str, float]:
+def squeezing_of(state: NDArray[np.complex128], spin: float, axis: float = 0.0) -> dict[str, float]:
     """xi2, xi2_db and spin_length of a state in the product basis, atoms up ascending.
 
     The variance is the least of cos(a) Jz + sin(a) Jy over the angle a, J = S1 + S2; the length
-    is |<S1x - S2x>|.
+    is |<S1x - S2x>|. The x axis lies at the azimuth `axis`.
     """
     z = np.diag(magnetic_numbers(spin)[::-1])
-    plus = np.diag(ladder_elements(spin)[::-1], -1)
+    plus = np.exp(-1j * axis) * np.diag(ladder_elements(spin)[::-1], -1)
     one = np.eye(z.shape[0])
-    x, y = 0.5 * (plus + plus.T), -0.5j * (plus - plus.T)
+    x, y = 0.5 * (plus + plus.conj().T), -0.5j * (plus - plus.conj().T)
     totals = [np.kron(part, one) + np.kron(one, part) for part in (y, z)]
     means = [float(np.trace(part @ state).real) for part in totals]
     covariance = np.array(

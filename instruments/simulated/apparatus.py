@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 from .lines import Apparatus
 from .pumped_cavity import PumpedCavity
 from .pumped_truth import PumpedDriftsEntry, PumpedTruthEntry, draw_pumped_truth
+from .relaxing_truth import RelaxingTruthEntry, draw_relaxing_truth
+from .squeezed_ensemble import SqueezedEnsemble
+from .squeezed_truth import SqueezedTruthEntry, draw_squeezed_truth
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry, draw_truth
 from .two_ensemble_cavity import TwoEnsembleCavity
 from .two_ensemble_relaxing import RelaxingPair
+from .two_mode_cavity import TwoModeCavity
+from .two_mode_truth import ANALYSIS, RAMAN, TwoModeTruthEntry, draw_two_mode_truth
 
 if TYPE_CHECKING:
     from .laboratory_file import LaboratoryFile
@@ -47,6 +52,26 @@ _TWO_ENSEMBLE_LINES = (
     "counter.gate",
 )
 
+_TWO_MODE_LINES = (
+    *(f"{beam}.{what}" for beam in (*RAMAN, *ANALYSIS) for what in ("rf", "switch")),
+    "gradient.current",
+    "light",
+    "probe.1",
+    "probe.2",
+    "counter.gate",
+)
+
+_SQUEEZED_LINES = (
+    "squeezer.rf",
+    "squeezer.switch",
+    "coupling.switch",
+    "drive.rf",
+    "drive.switch",
+    "light",
+    "probe",
+    "counter.gate",
+)
+
 _KINDS: dict[str, ApparatusKind] = {
     "two_ensemble_cavity": ApparatusKind(
         lines=_TWO_ENSEMBLE_LINES,
@@ -56,9 +81,11 @@ _KINDS: dict[str, ApparatusKind] = {
     ),
     "relaxing_pair": ApparatusKind(
         lines=_TWO_ENSEMBLE_LINES,
-        truth=TwoEnsembleTruthEntry,
+        truth=RelaxingTruthEntry,
         drifts=DriftsEntry,
-        build=lambda truth, seed, drifts: RelaxingPair(draw_truth(truth, seed), seed, drifts),
+        build=lambda truth, seed, drifts: RelaxingPair(
+            draw_relaxing_truth(truth, seed), seed, drifts
+        ),
     ),
     "pumped_cavity": ApparatusKind(
         lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),
@@ -66,6 +93,22 @@ _KINDS: dict[str, ApparatusKind] = {
         drifts=PumpedDriftsEntry,
         build=lambda truth, seed, drifts: PumpedCavity(
             draw_pumped_truth(truth, seed), seed, drifts
+        ),
+    ),
+    "two_mode_cavity": ApparatusKind(
+        lines=_TWO_MODE_LINES,
+        truth=TwoModeTruthEntry,
+        drifts=DriftsEntry,
+        build=lambda truth, seed, drifts: TwoModeCavity(
+            draw_two_mode_truth(truth, seed), seed, drifts
+        ),
+    ),
+    "squeezed_waveguide": ApparatusKind(
+        lines=_SQUEEZED_LINES,
+        truth=SqueezedTruthEntry,
+        drifts=PumpedDriftsEntry,
+        build=lambda truth, seed, drifts: SqueezedEnsemble(
+            draw_squeezed_truth(truth, seed), seed, drifts
         ),
     ),
 }

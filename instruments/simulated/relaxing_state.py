@@ -1,7 +1,8 @@
 """The density matrix of two small ensembles, step by step: Chu Eq. 2 with a drive of any phase.
 
     d rho/dt = -i[H, rho] + Gamma D[S1^- + S2^-] rho,
-    H = Omega [cos(p) Sx + sin(p) Sy] + (Delta/2)(S1z - S2z),      S = S1 + S2.
+    H = Omega [cos(p) Sx + sin(p) Sy] + (Delta/2)(S1z - S2z)
+        + (i chi/2)(S1^+ S2^- - S1^- S2^+),                        S = S1 + S2.
 
 In the product basis |n1, n2>, n_j = S + m_j atoms up, row n1 (2S+1) + n2.
 """
@@ -37,6 +38,7 @@ class Step:
         detuning: Difference of the ensembles' detunings.
         duration: s.
         written: Differential phase written in no time at all, radians.
+        exchange: chi, signed; only where there is decay, as both come from the cavity.
     """
 
     rabi: float
@@ -45,6 +47,7 @@ class Step:
     detuning: float
     duration: float
     written: float = 0.0
+    exchange: float = 0.0
 
 
 def evolve(spin: float, steps: Iterable[Step]) -> Matrix:
@@ -81,9 +84,12 @@ def _damped(spin: float, state: Matrix, step: Step) -> Matrix:
     jump, difference = _pair(spin)
     raising = (0.5 * step.rabi * np.exp(-1j * step.phase)) * jump.T
     hamiltonian = raising + raising.conj().T + 0.5 * step.detuning * difference
+    if step.exchange:
+        hamiltonian = hamiltonian + 0.5j * step.exchange * _swapping(spin)
     emission = (jump.T @ jump) * step.decay
     drift = (-1j * hamiltonian - 0.5 * emission).tocsr()
     largest = 2.0 * spin * math.hypot(step.rabi, 0.5 * step.detuning)
+    largest += abs(step.exchange) * spin * (spin + 1.0)
     total = 2.0 * spin
     fastest = step.decay * total * (total + 1.0)  # of J = 2S, from m = 0 or 1
     # Axes as of the same equation in the coupled basis, where they were measured.
@@ -149,3 +155,12 @@ def _pair(spin: float) -> tuple[Any, Any]:
     up = sp.csr_array(z)
     jump = (sp.kron(lower, one) + sp.kron(one, lower)).tocsr()
     return jump, (sp.kron(up, one) - sp.kron(one, up)).tocsr()
+
+
+@lru_cache(maxsize=8)
+def _swapping(spin: float) -> Any:
+    """S1^+ S2^- - S1^- S2^+, sparse and real."""
+    _, plus = _single(spin)
+    raising = sp.csr_array(plus)
+    swap = sp.kron(raising, raising.T)
+    return (swap - swap.T).tocsr()

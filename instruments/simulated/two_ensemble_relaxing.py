@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from .draws import shot_uniforms
 from .lines import ApparatusFault, Timeline, either
 from .relaxing_state import Step, evolve
+from .relaxing_truth import RelaxingTruth
 from .shot_noise import count_new, louder
-from .truth import DriftsEntry, TwoEnsembleTruth
+from .truth import DriftsEntry
 from .two_ensemble_cavity import TwoEnsembleCavity, last_drive
 from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
 
@@ -64,6 +65,7 @@ class _Seen:
     decay: float = 0.0
     rabi: float = 0.0
     detuning: float = 0.0
+    exchange: float = 0.0
     gates: int = 0
     open: float = 0.0
     lit: float = 0.0
@@ -80,10 +82,9 @@ class RelaxingPair(TwoEnsembleCavity):
         drifts: What drifts with the clock; None: nothing.
     """
 
-    def __init__(
-        self, truth: TwoEnsembleTruth, seed: int, drifts: DriftsEntry | None = None
-    ) -> None:
+    def __init__(self, truth: RelaxingTruth, seed: int, drifts: DriftsEntry | None = None) -> None:
         super().__init__(truth, seed, drifts)
+        self.truth: RelaxingTruth = truth
         self._ladders: OrderedDict[tuple[tuple[Step, ...], int], NDArray[np.float64]] = (
             OrderedDict()
         )
@@ -125,8 +126,9 @@ class RelaxingPair(TwoEnsembleCavity):
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.
 
-        `collective_decay`, `rabi_frequency` and `detuning_difference` are those of the
-        preparation, ordinary frequencies in Hz; `gain` and `background` are those of one gate.
+        `collective_decay`, `rabi_frequency`, `detuning_difference` and `exchange` are
+        those of the preparation, ordinary frequencies in Hz; `gain` and `background` are those of
+        one gate.
         """
         seen = self._seen
         if not seen.shots:
@@ -137,6 +139,7 @@ class RelaxingPair(TwoEnsembleCavity):
                 ("collective_decay", seen.decay),
                 ("rabi_frequency", seen.rabi),
                 ("detuning_difference", abs(seen.detuning)),
+                ("exchange", seen.exchange),
             ):
                 told[name] = total / seen.prepared / (2.0 * math.pi)
         return told | {
@@ -197,6 +200,7 @@ class RelaxingPair(TwoEnsembleCavity):
             seen.decay += new * shot.preparation.decay
             seen.rabi += new * shot.preparation.rabi
             seen.detuning += new * shot.preparation.detuning
+            seen.exchange += new * shot.preparation.exchange
         for gate in gates:
             seen.gates += new
             seen.open += new * (gate.stop - gate.start) * factors[1]
@@ -207,7 +211,7 @@ class RelaxingPair(TwoEnsembleCavity):
 
 def read_relaxing_shot(
     timeline: Timeline,
-    truth: TwoEnsembleTruth,
+    truth: RelaxingTruth,
     drive_scale: float = 1.0,
     current_scale: float = 1.0,
 ) -> RelaxingShot:
@@ -242,7 +246,7 @@ def read_relaxing_shot(
     _check_counting(gates, acting, begin, end)
     _check_probes(timeline, begin, end)
     inside = [piece for piece in pieces if begin <= piece.start < end]
-    steps = [_step(piece) for piece in inside]
+    steps = [_step(piece, truth) for piece in inside]
     coupled = [index for index, piece in enumerate(inside) if piece.decay]
     driven = [index for index, piece in enumerate(inside) if piece.rabi]
     mark = coupled[-1] if coupled else driven[0]
@@ -254,9 +258,10 @@ def read_relaxing_shot(
     )
 
 
-def _step(piece: Piece) -> Step:
+def _step(piece: Piece, truth: RelaxingTruth) -> Step:
     phase = 0.0 if piece.drive_tone is None else math.radians(piece.drive_tone.phase_deg)
-    return Step(piece.rabi, phase, piece.decay, piece.detuning, piece.duration)
+    exchange = piece.decay * truth.exchange_ratio
+    return Step(piece.rabi, phase, piece.decay, piece.detuning, piece.duration, exchange=exchange)
 
 
 def _check_counting(gates: tuple[Gate, ...], acting: list[Piece], begin: float, end: float) -> None:

@@ -86,6 +86,25 @@ def test_hidden_rates_and_squeezing_are_found(tmp_path: Path) -> None:
     assert (np.sum(found**2, axis=0) < limit).all(), found
 
 
+EXCHANGE = ("    signal: ", "    full_exchange: {nominal: 60.0, unit: Hz}\n    signal: ")
+
+
+@pytest.mark.slow
+def test_an_exchange_is_found_and_the_spins_are_read_along_their_axis(tmp_path: Path) -> None:
+    """chi/2pi of 30 Hz, believed to be 20 +- 30: squared pulls follow chi-square (1e-4).
+
+    The dark state's spins are turned by the exchange, and the pulses turn about where they are
+    believed to be: squeezing and its truth agree there.
+    """
+    result = rehearse(tmp_path, 43, EXCHANGE, exchange_hz=20.0, exchange_std_hz=30.0)
+    assert result.estimate is not None and result.truth is not None
+    found = np.array([*pulls(result), result.estimate["exchange"].value - result.truth["exchange"]])
+    found[-1] /= result.estimate["exchange"].std
+    assert 20.0 < result.truth["exchange"] < 40.0 and result.estimate["exchange"].std < 25.0
+    assert np.sum(found**2) < chi2.isf(1e-4, found.size), found
+    assert not result.estimate.flags
+
+
 @pytest.mark.slow
 def test_intervals_cover_and_are_as_narrow_as_the_bound_allows(tmp_path: Path) -> None:
     """Over 8 laboratories: truth in the interval (false alarm 1e-4), width within 1.2 bounds."""

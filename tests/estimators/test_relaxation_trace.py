@@ -143,6 +143,15 @@ def test_exchange_shows_in_the_two_populations_with_its_sign():
     assert any("does not describe" in flag for flag in fitted(data).flags)
 
 
+def test_an_exchange_that_the_counts_hardly_tell_is_said_to_be_so():
+    """Believed to 2 Hz, measured to some 20: the answer is the belief, and a flag names it."""
+    beliefs = RelaxationBeliefs(
+        **{name: getattr(BELIEFS, name) for name in ("spin", *TRUTH)}, exchange_std=2.0
+    )
+    told = fitted(records(7, shots=20), beliefs)
+    assert any("exchange is hardly determined" in flag for flag in told.flags)
+
+
 def test_a_dead_detector_is_flagged():
     """Ensemble 2 reads background only: no set of rates describes that."""
     data = records(8)

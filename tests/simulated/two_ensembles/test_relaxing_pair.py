@@ -1,6 +1,7 @@
 """The density matrix behind the wires against the model, and the course of a shot."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,17 @@ def test_the_state_is_that_of_the_model_which_goes_another_way(hold):
     """Product basis and coupled basis agree to 1e-10, also after many polynomials."""
     pair = TwoEnsembles(1.5, 6 * GAMMA, 4 * GAMMA, collective_decay=GAMMA)
     assert np.abs(evolve(1.5, [relaxing(hold)]) - relaxed_state(pair, hold)).max() < 1e-10
+
+
+def test_exchange_of_either_sign_is_that_of_the_model():
+    """chi = 0.5 Gamma one way and the other: the states agree, and the populations differ."""
+    found = []
+    for chi in (0.5 * GAMMA, -0.5 * GAMMA):
+        step = replace(relaxing(1e-3), exchange=chi)
+        pair = TwoEnsembles(1.5, 6 * GAMMA, 4 * GAMMA, chi, GAMMA)
+        found.append(evolve(1.5, [step]))
+        assert np.abs(found[-1] - relaxed_state(pair, 1e-3)).max() < 1e-10
+    assert np.abs(np.diag(found[0] - found[1])).max() > 0.01
 
 
 def test_holds_may_be_cut_into_pieces():

@@ -37,6 +37,15 @@ def good_light(timeline: Timeline) -> tuple[Stretch, ...]:
     )
 
 
+def lit_time(timeline: Timeline, probe: str, window: Stretch) -> float:
+    """Seconds of a window in which the probe light of the line `probe` is on the atoms."""
+    return sum(
+        max(0.0, min(a.stop, b.stop, window.stop) - max(a.start, b.start, window.start))
+        for a in either([timeline.get(probe, ())])
+        for b in good_light(timeline)
+    )
+
+
 def edges_of(lines: Iterable[Sequence[Stretch]]) -> list[float]:
     """Times at which any of the lines changes, ascending."""
     edges: list[float] = []

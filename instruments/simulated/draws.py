@@ -8,7 +8,9 @@ in a block of a thousand.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +68,16 @@ def poisson_from(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> N
     guess[~(guess > 0.0)] = 0.0  # also where there is no solution, which is nan
     counts[positive] = guess.astype(np.int64)
     return counts
+
+
+def steady_steps(times: NDArray[np.float64], step: float) -> Iterator[tuple[slice, int]]:
+    """Slices of ascending times within one step of the drifts, with the step's number."""
+    start = 0
+    numbers = np.floor_divide(times, step).astype(np.int64).tolist()
+    for number, members in groupby(numbers):
+        stop = start + sum(1 for _ in members)
+        yield slice(start, stop), number
+        start = stop
 
 
 class Drift:

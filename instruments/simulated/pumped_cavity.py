@@ -13,7 +13,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from ...models.pumped_superradiance_scans import dicke_populations, evolve_popul
 from ...models.pumped_superradiance_stepping import elements
 from .beams import TWO_PI
 from .counting import Counting
-from .draws import Drift, shot_uniforms
+from .draws import Drift, shot_uniforms, steady_steps
 from .lines import Timeline
 from .pumped_droop import drooping_populations
 from .pumped_fluorescence import Walk, walk
@@ -201,12 +200,8 @@ class PumpedCavity:
         if self._drifts is None:
             yield slice(0, len(times)), 1.0
             return
-        steps = np.floor_divide(times, self._step).astype(np.int64).tolist()
-        start = 0
-        for step, members in groupby(steps):
-            stop = start + sum(1 for _ in members)
-            yield slice(start, stop), 1.0 + self._power_drift.at_step(step)
-            start = stop
+        for part, step in steady_steps(times, self._step):
+            yield part, 1.0 + self._power_drift.at_step(step)
 
     def _atoms(self, shot: PumpedShot, shots: range) -> NDArray[np.int64]:
         """Excited atoms, (shots,), drawn from the exact distribution."""

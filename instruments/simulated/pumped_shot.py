@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ...models.pumped_superradiance import PumpedEnsemble, relaxation_rate_cumulant
-from .beams import TWO_PI, diffracted, edges_of, good_light, in_time, tone_at
+from .beams import TWO_PI, diffracted, edges_of, good_light, in_time, lit_time, tone_at
 from .lines import TIME_GRID, ApparatusFault, Stretch, Timeline, either, value_at
 from .pumped_truth import PumpedTruth
 
@@ -66,13 +66,26 @@ def gate_windows(timeline: Timeline) -> tuple[Stretch, ...]:
     return either([timeline.get("counter.gate", ())])
 
 
+def only_gate(timeline: Timeline) -> Stretch:
+    """The one opening of the counter's gate.
+
+    Raises:
+        ApparatusFault: If there is none or more than one.
+    """
+    gates = gate_windows(timeline)
+    if len(gates) != 1:
+        listed = ", ".join(f"{in_time(one.start)} to {in_time(one.stop)}" for one in gates)
+        raise ApparatusFault(
+            f"the counter's gate opens {len(gates)} times in a shot ({listed or 'never'}): the "
+            "first readout destroys the state, so only one can be answered for: check which "
+            "windows are wired to counter.gate"
+        )
+    return gates[0]
+
+
 def probed(timeline: Timeline, window: Stretch) -> float:
     """Seconds of a window with probe light on the atoms."""
-    return sum(
-        max(0.0, min(a.stop, b.stop, window.stop) - max(a.start, b.start, window.start))
-        for a in either([timeline.get("probe", ())])
-        for b in good_light(timeline)
-    )
+    return lit_time(timeline, "probe", window)
 
 
 def read_pumped_shot(timeline: Timeline, truth: PumpedTruth, scale: float = 1.0) -> PumpedShot:
@@ -86,15 +99,7 @@ def read_pumped_shot(timeline: Timeline, truth: PumpedTruth, scale: float = 1.0)
     Raises:
         ApparatusFault: If the shot is none that this physics can answer for.
     """
-    gates = gate_windows(timeline)
-    if len(gates) != 1:
-        listed = ", ".join(f"{in_time(one.start)} to {in_time(one.stop)}" for one in gates)
-        raise ApparatusFault(
-            f"the counter's gate opens {len(gates)} times in a shot ({listed or 'never'}): the "
-            "first readout destroys the state, so only one can be answered for: check which "
-            "windows are wired to counter.gate"
-        )
-    (gate,) = gates
+    gate = only_gate(timeline)
     pieces = _pieces(timeline, truth, scale)
     before = [(start, min(stop, gate.start), rate) for start, stop, rate in pieces]
     steps = [(start, stop, rate) for start, stop, rate in before if stop - start > TIME_GRID / 2]

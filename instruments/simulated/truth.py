@@ -108,6 +108,13 @@ class _Expect:
         return given
 
 
+def _a_share(given: Quantity) -> Quantity:
+    high = given.uniform[1] if given.uniform is not None else given.least
+    if given.unit is not None or given.least <= 0.0 or high > 1.0:
+        raise ValueError("must be a share above 0 and at most 1, without a unit")
+    return given
+
+
 _NUMBER = BeforeValidator(_as_quantity)
 Frequency = Annotated[Quantity, AfterValidator(_Expect("Hz")), _NUMBER]
 Offset = Annotated[Quantity, AfterValidator(_Expect("Hz", -math.inf)), _NUMBER]
@@ -116,6 +123,7 @@ Slope = Annotated[Quantity, AfterValidator(_Expect("Hz/A", -math.inf)), _NUMBER]
 Rate = Annotated[Quantity, AfterValidator(_Expect("1/s")), _NUMBER]
 DarkRate = Annotated[Quantity, AfterValidator(_Expect("1/s", allow_least=True)), _NUMBER]
 Duration = Annotated[Quantity, AfterValidator(_Expect("s", allow_least=True)), _NUMBER]
+Share = Annotated[Quantity, AfterValidator(_a_share), _NUMBER]
 Angle = Annotated[Quantity, AfterValidator(_Expect("rad", -math.inf)), _NUMBER]
 
 
@@ -308,12 +316,17 @@ class TwoEnsembleTruth:
         return self.atoms / 2.0
 
 
+def drawn(part: FilePart, name: str, seed: int) -> float:
+    """The true value of one quantity of a part of the file, drawn for a seed."""
+    quantity: Quantity = getattr(part, name)
+    return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+
+
 def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
     """The truth of one seed: every spread quantity of the file drawn once."""
 
     def of(part: FilePart, name: str) -> float:
-        quantity: Quantity = getattr(part, name)
-        return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+        return drawn(part, name, seed)
 
     def beam(part: DriveEntry | CouplingEntry, strength: str) -> BeamTruth:
         names = (strength, "saturation_power", "centre_frequency", "bandwidth")

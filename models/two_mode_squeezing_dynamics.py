@@ -168,6 +168,21 @@ class ChargeSector:
         table[self._x1[diagonal], self._x2[diagonal]] = full[diagonal]
         return table
 
+    def coherences(self, vector: Array) -> Array:
+        """C_s[x1, x2] = <x1, x2|rho|x1 - s, x2 - s>, s = 0 … min(M1, M2), zero below s."""
+        full = self.orbits.expand(vector)
+        order = self._x1 - self._y1
+        upper = order >= 0
+        tables = np.zeros((min(self._last) + 1, self._last[0] + 1, self._last[1] + 1))
+        tables[order[upper], self._x1[upper], self._x2[upper]] = full[upper]
+        return tables
+
+    def from_coherences(self, tables: Array) -> Array:
+        """The vector of a real symmetric density matrix, from what `coherences` gives."""
+        kept = self.orbits.representatives
+        x1, x2, y1, y2 = self._x1[kept], self._x2[kept], self._y1[kept], self._y2[kept]
+        return np.asarray(tables[np.abs(x1 - y1), np.maximum(x1, y1), np.maximum(x2, y2)])
+
     def fidelity(self, vectors: Array, amplitudes: Array) -> Array:
         """<psi|rho|psi> with |psi> = sum_m a_m |m, m>, real a_m."""
         neutral = self._x1 == self._x2

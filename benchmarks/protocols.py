@@ -14,7 +14,13 @@ protocol:
 
     python benchmarks/protocols.py [NAME …] [--laboratories 100] [--quick] [--workers 1]
     python benchmarks/protocols.py --laboratories 100 --workers 2 --json blind.json
+    python benchmarks/protocols.py --from-calibration --laboratories 100
     python benchmarks/protocols.py --first 4100 --laboratories 100 --json blind.json   100 more
+
+``--from-calibration`` begins with wrong files: every scale of the laboratory is up to 10 % off what
+the station believes, calibration protocols are run and written through the gate where there are
+any, and then the protocol, with no more than they found (``blind_laboratories.py``). The plan is
+then that of the calibrated station, laboratory by laboratory.
 
 ``--json`` keeps every laboratory as soon as it is done. With a file that is there already, only
 laboratories that it lacks are run: a campaign that was stopped goes on where it was, further ones
@@ -44,6 +50,7 @@ import numpy as np  # noqa: E402  (after the number of threads is fixed)
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from blind_laboratories import CHAINS, blind_station  # noqa: E402
 from protocols_kept import Kept  # noqa: E402  (the files lie beside this one)
 from protocols_verdict import Outcome, Verdict, judge  # noqa: E402
 
@@ -59,11 +66,13 @@ class Case:
         protocol: Its name.
         settings: What differs from the defaults.
         quantity: The number that counts; the protocol's first when None.
+        from_calibration: Whether it begins with wrong files.
     """
 
     protocol: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     quantity: str | None = None
+    from_calibration: bool = False
 
 
 CASES: dict[str, Case] = {
@@ -120,6 +129,11 @@ def blind_run(case: Case, seed: int) -> Outcome:
     begun, busy = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         order = Order(protocol=case.protocol, settings=case.settings, data=Path(folder), seed=seed)
+        planned = math.nan
+        if case.from_calibration:
+            station, laboratory = blind_station(case.protocol, Path(folder), seed)
+            order = replace(order, station=str(station), rehearse=str(laboratory))
+            planned = next(iter(predicted_stds(case, station).values()))
         result, protocol, calibrations = rehearse_and_run(order, subscribers=())
     wall, cpu = time.perf_counter() - begun, time.process_time() - busy
     if result.state.value != "done":
@@ -147,6 +161,7 @@ def blind_run(case: Case, seed: int) -> Outcome:
         p_value=math.nan if fit is None else fit.p_value,
         wall=wall,
         cpu=cpu,
+        planned=planned,
         others={
             key: (
                 float(truth[key]),
@@ -160,7 +175,7 @@ def blind_run(case: Case, seed: int) -> Outcome:
     )
 
 
-def predicted_stds(case: Case) -> dict[str, float]:
+def predicted_stds(case: Case, station: Path | None = None) -> dict[str, float]:
     """What `cavitylab plan` promises before the first shot, by quantity, the leading one first.
 
     Plans name the leading quantity; the bounds of a calibration know all of its numbers.
@@ -172,7 +187,7 @@ def predicted_stds(case: Case) -> dict[str, float]:
     from cavitylab.protocols.planning import predict
 
     protocol = protocol_by_name(case.protocol)(**case.settings)
-    file = load_station_file(find_file(shipped_rehearsal(case.protocol)[0], ".yaml"))
+    file = load_station_file(station or find_file(shipped_rehearsal(case.protocol)[0], ".yaml"))
     prediction = predict(protocol, file)
     if prediction is None:
         raise SystemExit(f"{case.protocol} does not say what it expects: no prediction to test")
@@ -190,12 +205,13 @@ def _task(given: tuple[Case, int]) -> Outcome:
     return attempt(*given)
 
 
-def campaign(name: str, laboratories: int, first: int, workers: int, kept: Kept) -> Verdict | None:
+def campaign(
+    name: str, case: Case, laboratories: int, first: int, workers: int, kept: Kept
+) -> Verdict | None:
     """The laboratories that are missing, each kept when it is done; the verdict on all there are.
 
     None when it was stopped before the first.
     """
-    case = CASES[name]
     rows = {row["seed"]: Outcome(**row) for row in kept.rows(name, case.settings)}
     seeds = [seed for seed in range(first, first + laboratories) if seed not in rows]
     if len(seeds) < laboratories:
@@ -247,6 +263,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=4000, help="seed of the first laboratory")
     parser.add_argument("--quick", action="store_true", help="eight laboratories")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--from-calibration", action="store_true", help="begin with wrong files")
     parser.add_argument("--json", type=Path, help="keep laboratories and verdicts here; goes on")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(CASES))
@@ -254,9 +271,16 @@ def main() -> None:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
     laboratories = 8 if options.quick else options.laboratories
     kept = Kept(options.json)
+    cases = {name: CASES[name] for name in options.names or CASES}
+    if options.from_calibration:
+        cases = {
+            f"{name} from calibration": replace(case, from_calibration=True)
+            for name, case in cases.items()
+            if case.protocol in CHAINS
+        }
     verdicts = [
-        campaign(name, laboratories, options.first, options.workers, kept)
-        for name in options.names or CASES
+        campaign(name, case, laboratories, options.first, options.workers, kept)
+        for name, case in cases.items()
     ]
     raise SystemExit(0 if all(one is not None and one.kept for one in verdicts) else 1)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibrations_check import bound_of, result
+from .calibrations_check import bound_of, result, undetermined
 from .calibrations_fit import Groups, Parameter, Prediction, fit
 from .calibrations_records import Column, Readings
 from .estimate import Estimate
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 _COLUMNS = (Column("power", 0.0),)
 _GRID = 200
+_NAME = "AOM transmission"
 
 
 class AomCalibration:
@@ -56,19 +57,25 @@ class AomCalibration:
     def estimate(self, level: float = 0.95) -> Estimate:
         """saturation_power (W), amplitude, background (units of the reading), reading_std.
 
+        With fewer than five powers nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than five powers.
+            RecordError: on no good reading.
         """
-        groups = self._readings.groups(5)
+        groups = self._readings.groups()
         curve = AomCurve(
             groups.settings["power"], self.saturation_range, self.reading_std, _span(groups)
         )
+        missing = self._readings.missing(groups, 5)
+        if missing:
+            rejected = self._readings.rejected
+            return undetermined(_NAME, curve.parameters, groups, level, missing, rejected=rejected)
         fitted = fit(curve, "gaussian", groups, _starts(curve, groups))
         flags = []
         if groups.settings["power"].max() < 0.3 * float(fitted.theta[0]):
             flags.append("powers stay below .3 of saturation: P_sat rests on little curvature")
         return result(
-            "AOM transmission",
+            _NAME,
             fitted,
             level,
             variance_parameters=0 if self.reading_std else 1,

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 from scipy.stats import f as f_distribution
 
-from .calibrations_fit import Curve, Fitted, Groups, LawName, Prediction, quantities_of
-from .estimate import Estimate, GoodnessOfFit
+from .calibrations_fit import (
+    Curve,
+    Fitted,
+    Groups,
+    LawName,
+    Parameter,
+    Prediction,
+    quantities_of,
+)
+from .estimate import Estimate, GoodnessOfFit, Quantity
 from .scoring import inverse_on
 
 Array = NDArray[np.float64]
@@ -131,6 +139,54 @@ def result(
         },
         assumptions=tuple(assumptions),
         identifiable=(first.low, first.high),
+    )
+
+
+def undetermined(
+    name: str,
+    parameters: Sequence[Parameter],
+    groups: Groups,
+    level: float,
+    reason: str,
+    *,
+    assumptions: Sequence[str] = (),
+    rejected: int = 0,
+) -> Estimate:
+    """The answer of too few settings: the prior where there is one, else the whole range.
+
+    Args:
+        name: of the measurement model.
+        parameters: of its curve.
+        groups: the settings so far.
+        level: confidence level.
+        reason: what is missing, in words.
+        assumptions: as for `result`.
+        rejected: bad shots.
+    """
+    reach = float(norm.ppf(0.5 + 0.5 * level))
+    quantities, stds = {}, []
+    for p in parameters:
+        value, std, low, high = 0.5 * (p.low + p.high), (p.high - p.low) / 12.0**0.5, p.low, p.high
+        if p.prior is not None:
+            value, std = min(max(p.prior[0], low), high), p.prior[1]
+            low, high = max(low, value - reach * std), min(high, value + reach * std)
+        quantities[p.name] = Quantity(value, std, (low, high), level, p.unit)
+        stds.append(std)
+    return Estimate(
+        estimator=name,
+        shots=groups.shots,
+        quantities=quantities,
+        names=tuple(p.name for p in parameters),
+        covariance=np.diag(np.square(stds)),
+        goodness_of_fit=None,
+        diagnostics={
+            "domain": {k: (float(v.min()), float(v.max())) for k, v in groups.settings.items()},
+            "settings": int(groups.number.size),
+            "rejected": rejected,
+            "flags": (f"not determined: {reason}",),
+        },
+        assumptions=tuple(assumptions),
+        identifiable=(parameters[0].low, parameters[0].high),
     )
 
 

@@ -27,10 +27,11 @@ from .calibrations_counting import (
     counting_bounds,
     gains_that_fit,
 )
-from .calibrations_fit import Parameter, Prediction
+from .calibrations_fit import Groups, Parameter, Prediction
 from .calibrations_populations import CountedCalibration
 from .calibrations_records import Column, Readings
 from .estimate import Estimate
+from .records import read_counts
 
 Array = NDArray[np.float64]
 
@@ -157,9 +158,16 @@ class DecayCalibration(CountedCalibration):
         self._readings = Readings("counts", self.columns, 2.0 * (self._readings.largest or 0.0))
 
     def update(self, records: Mapping[str, ArrayLike]) -> None:
-        """Add a block: counts (shots, 2), power (W), decay_time (s), pulse_time (s), status."""
-        counts = np.asarray(records.get("counts", ()))
-        summed = counts.sum(axis=1) if counts.ndim == 2 else counts
+        """Add a block: counts (shots, 2), power (W), decay_time (s), pulse_time (s), status.
+
+        Raises:
+            RecordError: on what cannot be used; nothing of the block is kept.
+        """
+        if np.ndim(records.get("counts", ())) != 2:
+            self._readings.add(records)
+            return
+        read_counts(records)  # a sum would hide what is wrong with one of the two
+        summed = np.asarray(records["counts"], dtype=np.float64).sum(axis=1)
         self._readings.add({**records, "counts": summed})
 
     def curve(self, power: Array, decay_time: Array, pulse_time: Array) -> DecayCurve:
@@ -169,13 +177,26 @@ class DecayCalibration(CountedCalibration):
     def estimate(self, level: float = 0.95) -> Estimate:
         """G_max (Hz), P_sat (W), rabi_frequency (Hz), gain, background of one gate.
 
+        With fewer than five settings, or none without decay, nothing is determined, and a flag
+        says so.
+
         Raises:
-            RecordError: on fewer than five settings.
+            RecordError: on no good shot.
         """
         data = self._data()
         known = data.groups.settings
         curve = self.curve(known["power"], known["decay_time"], known["pulse_time"])
+        nothing = self._too_few(curve, data, level)
+        if nothing is not None:
+            return nothing
         return self._answer(curve, data, self._from_flops(curve, data), level)
+
+    def _missing(self, groups: Groups) -> str:
+        """What is missing, in words: flops fix the Rabi frequency and the gain."""
+        few = super()._missing(groups)
+        if few or (groups.settings["decay_time"] == 0.0).any():
+            return few
+        return "no flop without decay (decay_time 0), which fixes pulse and gain"
 
     def _from_flops(self, curve: DecayCurve, data: CountedReadings) -> list[Array]:
         """Rabi frequency, gain and background without decay; then the decay from its means."""

@@ -19,12 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from .calibrations_check import bound_of, result
+from .calibrations_check import bound_of, result, undetermined
 from .calibrations_fit import Fitted, Groups, Parameter, Prediction, fit
 from .calibrations_records import Column, Readings
 from .estimate import Estimate, GoodnessOfFit
 
 Array = NDArray[np.float64]
+
+_LINE = "detector gain from the mean-variance line"
+_DEAD = "dead time"
 
 
 class DetectorCalibration:
@@ -61,14 +64,20 @@ class DetectorCalibration:
     def estimate(self, level: float = 0.95) -> Estimate:
         """gain (counts/atom), background (counts).
 
+        With fewer than three levels nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than three levels.
+            RecordError: on no good shot.
         """
-        groups = self._readings.groups(3)
+        groups = self._readings.groups()
         curve = LineCurve(groups.mean, self.atoms, self.background, self.largest_gain)
+        missing = self._readings.missing(groups, 3)
+        if missing:
+            rejected = self._readings.rejected
+            return undetermined(_LINE, curve.parameters, groups, level, missing, rejected=rejected)
         fitted = fit(curve, "gaussian", groups, [self._start(groups)])
         answer = result(
-            "detector gain from the mean-variance line",
+            _LINE,
             fitted,
             level,
             rejected=self._readings.rejected,
@@ -199,16 +208,22 @@ class DeadTimeCalibration:
     def estimate(self, level: float = 0.95) -> Estimate:
         """dead_time (s), rate at light 1 and background_rate (1/s).
 
+        With fewer than three light levels nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than three light levels.
+            RecordError: on no good shot.
         """
-        groups = self._readings.groups(3)
+        groups = self._readings.groups()
         curve = DeadTimeCurve(
             groups.settings["light"], self.gate, self.largest_rate, self.background
         )
+        missing = self._readings.missing(groups, 3)
+        if missing:
+            rejected = self._readings.rejected
+            return undetermined(_DEAD, curve.parameters, groups, level, missing, rejected=rejected)
         fitted = fit(curve, "gaussian", groups, _dead_time_starts(curve, groups))
         return result(
-            "dead time",
+            _DEAD,
             fitted,
             level,
             rejected=self._readings.rejected,

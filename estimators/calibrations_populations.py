@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibrations_check import result
+from .calibrations_check import result, undetermined
 from .calibrations_counting import (
     CountedCurve,
     CountedReadings,
@@ -30,13 +30,15 @@ from .calibrations_counting import (
     fit_counts,
     gains_that_fit,
 )
+from .calibrations_fit import Groups
 from .calibrations_flops import DetuningCurve, DriveCurve, LevelCurve
 from .calibrations_records import Column, Readings
 from .estimate import Estimate
+from .records import RecordError
 
 Array = NDArray[np.float64]
 
-_TRIED = 10  # cells of the grid that are led to their maxima
+_TRIED = 16  # cells of the grid that are led to their maxima
 _STARTS = 4
 _HOPELESS = 50.0  # fall of the approximate log-likelihood below which a start is given up
 _PER_TURN = 8.0
@@ -62,21 +64,52 @@ class CountedCalibration:
         """Add a block: counts (shots,) or (shots, ensembles), the settings, status.
 
         Ensembles are readings at the same setting: each has the same number of atoms.
+
+        Raises:
+            RecordError: on what cannot be used; nothing of the block is kept.
         """
         counts = np.asarray(records.get("counts", ()))
-        if counts.ndim == 2 and counts.shape[1] > 1:
-            self._ensembles = counts.shape[1]
-            for column in counts.T:
-                self.update({**records, "counts": column})
-            return
-        self._readings.add(records)
+        several = counts.ndim == 2 and counts.shape[1] > 1
+        block = replace(self._readings, rejected=0, blocks=[])
+        for column in counts.T if several else [None]:
+            block.add(records if column is None else {**records, "counts": column})
+        ensembles = counts.shape[1] if several else 1
+        if self._readings.blocks and ensembles != self._ensembles:
+            raise RecordError(
+                f"Column `counts` must have {self._ensembles} ensembles in every block, but has "
+                f"{ensembles} in this one."
+            )
+        self._ensembles = ensembles
+        self._readings.blocks.extend(block.blocks)
+        self._readings.rejected += block.rejected // ensembles
 
     def _data(self) -> CountedReadings:
-        self._readings.groups(self.fewest)  # says what is missing
+        self._readings.groups()  # refuses when there is none
         counts = np.concatenate([values for values, _ in self._readings.blocks])
         settings = np.concatenate([rows for _, rows in self._readings.blocks], axis=1)
         names = [column.name for column in self.columns]
         return CountedReadings.of(counts, dict(zip(names, settings, strict=True)))
+
+    def _too_few(
+        self, curve: CountingCurve, data: CountedReadings, level: float
+    ) -> Estimate | None:
+        """The answer while settings are missing; None when there are enough."""
+        missing = self._missing(data.groups)
+        if not missing:
+            return None
+        found = undetermined(
+            self.name,
+            curve.parameters,
+            data.groups,
+            level,
+            missing,
+            rejected=self._readings.rejected,
+        )
+        return replace(found, shots=found.shots // self._ensembles)
+
+    def _missing(self, groups: Groups) -> str:
+        """What is missing, in words."""
+        return self._readings.missing(groups, self.fewest)
 
     def _answer(
         self,
@@ -174,12 +207,17 @@ class DriveCalibration(CountedCalibration):
     def estimate(self, level: float = 0.95) -> Estimate:
         """f_max (Hz), P_sat (W), detuning (Hz), gain, background.
 
+        With fewer than five settings nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than five settings.
+            RecordError: on no good shot.
         """
         data = self._data()
         power, time = data.groups.settings["power"], data.groups.settings["pulse_time"]
         curve, (low, high) = self.curve(power, time), self.beliefs.full_range
+        nothing = self._too_few(CountedCurve(curve, self.counting), data, level)
+        if nothing is not None:
+            return nothing
         turns = high * float(time.max())
         size = int(np.clip(math.ceil(_PER_TURN * turns * (1.0 - low / high)), 16, 400))
         axes = (
@@ -228,12 +266,17 @@ class SpectroscopyCalibration(CountedCalibration):
     def estimate(self, level: float = 0.95) -> Estimate:
         """slope (Hz/A), offset (Hz), rabi_frequency (Hz), gain, background.
 
+        With fewer than five settings nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than five settings.
+            RecordError: on no good shot.
         """
         data, known = self._data(), self.beliefs
         current, time = data.groups.settings["current"], data.groups.settings["pulse_time"]
         curve, longest = self.curve(current, time), float(time.max())
+        nothing = self._too_few(CountedCurve(curve, self.counting), data, level)
+        if nothing is not None:
+            return nothing
         reach = float(np.abs(current).max())
 
         def steps(ends: tuple[float, float], scale: float, most: int) -> Array:
@@ -259,15 +302,23 @@ class GainCalibration(CountedCalibration):
     def estimate(self, level: float = 0.95) -> Estimate:
         """gain (counts/atom), background (counts), level_k: the share of atoms up.
 
+        With fewer than three levels nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than three levels, or none that is dark.
+            RecordError: on no good shot.
         """
         data = self._data()
         curve = LevelCurve.of(data.groups.settings["level"])
-        starts = self._from_peaks(curve, data)
-        found = self._answer(CountedCurve(curve, self.counting), data, starts, level)
+        counted = CountedCurve(curve, self.counting)
+        found = self._too_few(counted, data, level)
+        if found is None:
+            found = self._answer(counted, data, self._from_peaks(curve, data), level)
         first = {name: found.quantities[name] for name in ("gain", "background")}
-        return replace(found, quantities={**first, **found.quantities})
+        return replace(
+            found,
+            quantities={**first, **found.quantities},
+            identifiable=self.counting.gain_range,
+        )
 
     def _from_peaks(self, curve: LevelCurve, data: CountedReadings) -> list[Array]:
         """Gains whose peaks fit the levels with few atoms, where none can be miscounted."""

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibrations_check import bound_of, result
+from .calibrations_check import bound_of, result, undetermined
 from .calibrations_fit import Fitted, Groups, LawName, Parameter, Prediction, fit
 from .calibrations_records import Column, Readings
 from .estimate import Estimate
 
 Array = NDArray[np.float64]
 
+_NAME = "Rabi flops"
 _PEAKS = 4
 _DECAYS = (0.0, 1.0, 3.0)  # over the longest time, tried as starts
 _PER_TURN = 8  # grid points of Omega in a turn at the longest time
@@ -94,18 +95,25 @@ class RabiCalibration:
 
     def groups(self) -> Groups:
         """The shots so far, by setting."""
-        return self._readings.groups(5, self.beliefs.atoms)
+        return self._readings.groups(self.beliefs.atoms)
 
     def estimate(self, level: float = 0.95) -> Estimate:
         """rabi_frequency (rad/s), contrast, offset, decay_rate (1/s); gain, background.
 
+        With fewer than five settings nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than five settings.
+            RecordError: on no good shot.
         """
         groups = self.groups()
+        missing = self._readings.missing(groups, 5)
+        if missing:
+            curve = FlopCurve(self.beliefs, groups.settings["time"], groups.settings["drive"])
+            rejected = self._readings.rejected
+            return undetermined(_NAME, curve.parameters, groups, level, missing, rejected=rejected)
         fitted = fit_flops(self.beliefs, groups)
         return result(
-            "Rabi flops",
+            _NAME,
             fitted,
             level,
             rejected=self._readings.rejected,

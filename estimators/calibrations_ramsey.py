@@ -16,13 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibrations_check import bound_of, result
+from .calibrations_check import bound_of, result, undetermined
 from .calibrations_fit import Groups, Parameter, Prediction, fit
 from .calibrations_records import Column, Readings
 from .estimate import Estimate
 
 Array = NDArray[np.float64]
 
+_NAME = "Ramsey fringes against current"
 _KEPT = 48  # candidates carried from one Ramsey time to the next
 _STARTS = 4
 _PER_TURN = 6.0  # grid points of a phase in a turn
@@ -74,17 +75,23 @@ class DetuningCalibration:
     def estimate(self, level: float = 0.95) -> Estimate:
         """slope (Hz/A), detuning_offset (Hz), contrast, offset, decay_rate (1/s).
 
+        With fewer than six settings nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than six settings.
+            RecordError: on no good shot.
         """
-        groups = self._readings.groups(6, self.beliefs.atoms)
+        groups = self._readings.groups(self.beliefs.atoms)
         curve = FringeCurve.of(self.beliefs, groups.settings)
+        missing = self._readings.missing(groups, 6)
+        if missing:
+            rejected = self._readings.rejected
+            return undetermined(_NAME, curve.parameters, groups, level, missing, rejected=rejected)
         fitted = fit(curve, "binomial", groups, coarse_to_fine(self.beliefs, groups))
         flags = []
         if float(fitted.theta[2]) < 4.0 * math.sqrt(max(float(fitted.covariance[2, 2]), 0.0)):
             flags.append("no fringe above the noise: the detuning is not determined")
         return result(
-            "Ramsey fringes against current",
+            _NAME,
             fitted,
             level,
             rejected=self._readings.rejected,

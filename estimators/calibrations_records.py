@@ -80,11 +80,11 @@ class Readings:
         self.blocks.append((values, np.stack(settings)))
         self.rejected += rejected
 
-    def groups(self, fewest: int, trials: float = 1.0) -> Groups:
+    def groups(self, trials: float = 1.0) -> Groups:
         """Number, sum and scatter of every setting, in the order of the settings.
 
         Raises:
-            RecordError: on fewer than `fewest` different settings.
+            RecordError: on no good shot.
         """
         if not self.blocks or not sum(len(values) for values, _ in self.blocks):
             raise RecordError("Records must hold at least one good shot, but there is none.")
@@ -94,11 +94,6 @@ class Readings:
             settings, axis=1, return_inverse=True, return_counts=True
         )
         place = place.reshape(-1)
-        if distinct.shape[1] < fewest:
-            raise RecordError(
-                f"Columns {', '.join(column.name for column in self.columns)} must hold at least "
-                f"{fewest} different settings, but hold {distinct.shape[1]}."
-            )
         # Sorted within settings, so that sums do not depend on the order of the blocks.
         order = np.lexsort((values, place))
         values, place = values[order], place[order]
@@ -111,3 +106,11 @@ class Readings:
             np.bincount(place, weights=off * off).astype(np.float64),
             trials,
         )
+
+    def missing(self, groups: Groups, fewest: int) -> str:
+        """What is missing to determine anything, in words; "" with `fewest` settings or more."""
+        settings = groups.number.size
+        if settings >= fewest:
+            return ""
+        names = ", ".join(column.name for column in self.columns)
+        return f"{settings} different settings of {names}, and at least {fewest} are needed"

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .calibrations_check import bound_of, result
+from .calibrations_check import bound_of, result, undetermined
 from .calibrations_fit import Groups, Parameter, Prediction, fit
 from .calibrations_records import Column, Readings
 from .estimate import Estimate, Quantity
 
 Array = NDArray[np.float64]
 
+_NAME = "settling"
 _DELAYS, _CONSTANTS = 40, 24
+_LONGEST = 1e6  # s: the end of the range of times while nothing is known of them
 
 
 class SettlingCalibration:
@@ -48,23 +50,31 @@ class SettlingCalibration:
     def estimate(self, level: float = 0.95) -> Estimate:
         """time_constant, delay (s), before, after (reading), settled_after (s).
 
+        With fewer than six times nothing is determined, and a flag says so.
+
         Raises:
-            RecordError: on fewer than six times.
+            RecordError: on no good reading.
         """
-        groups = self._readings.groups(6)
+        groups = self._readings.groups()
         span = float(np.ptp(groups.mean)) or max(float(np.abs(groups.mean).max()), 1e-12)
         curve = StepCurve(groups.settings["time"], self.reading_std, span)
+        weight, rejected = math.log(1.0 / self.tolerance), self._readings.rejected
+        missing = self._readings.missing(groups, 6)
+        if missing:
+            any_time = [Parameter(name, "s", 0.0, _LONGEST) for name in ("time_constant", "delay")]
+            rows = [*any_time, *curve.parameters[2:]]
+            nothing = undetermined(_NAME, rows, groups, level, missing, rejected=rejected)
+            return _with(nothing, "settled_after", nothing["delay"])
         fitted = fit(curve, "gaussian", groups, _starts(curve, groups))
         answer = result(
-            "settling",
+            _NAME,
             fitted,
             level,
             variance_parameters=0 if self.reading_std else 1,
-            rejected=self._readings.rejected,
+            rejected=rejected,
             flags=_flags(fitted.theta, fitted.covariance),
             assumptions=("one exponential after a delay; noise of one width",),
         )
-        weight = math.log(1.0 / self.tolerance)
         tau, delay = fitted.theta[0], fitted.theta[1]
         turn = np.array([weight, 1.0])
         std = math.sqrt(max(float(turn @ fitted.covariance[:2, :2] @ turn), 0.0))

@@ -16,7 +16,7 @@ from scipy.stats import chi2, norm
 
 from .ellipse_beliefs import NUISANCE_UNITS, NUISANCES, EllipseBeliefs
 from .ellipse_choice import choose_likelihood
-from .ellipse_posterior import FOLD_MARGIN, EllipsePosterior, phase_of
+from .ellipse_posterior import FOLD_MARGIN, EllipsePosterior, beyond_all_atoms, phase_of
 from .ellipse_search import Search, search
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .fit_check import check_fit
@@ -137,13 +137,6 @@ class EllipsePhase:
         self._blocks = [shots[np.lexsort((shots[:, 1], shots[:, 0]))]]
         return self._blocks[0]
 
-    def _beyond_all_atoms(self) -> int:
-        """Shots with counts that the atoms cannot have given, even with the gain a little off."""
-        largest = self._beliefs.largest_mean
-        own = math.sqrt(float(np.asarray(self._beliefs.covariance)[2, 2]))
-        limit = largest * (1.0 + 5.0 * own) + 10.0 * math.sqrt(largest) + 10.0
-        return int((self._counts() > limit).any(axis=1).sum())
-
     def _report(
         self,
         posterior: EllipsePosterior,
@@ -172,12 +165,7 @@ class EllipsePhase:
             )
         if self.method == "rotor_mixture" and self.shots > MOST_SHOTS:
             flags.append(f"the rotor mixture is biased beyond {MOST_SHOTS} shots")
-        beyond = self._beyond_all_atoms()
-        if beyond:
-            flags.append(
-                f"{beyond} of the shots hold more counts than all atoms give: taken as stray "
-                "shots, but the atom number or the gain may be wrong"
-            )
+        flags += beyond_all_atoms(self._beliefs, self._counts())
         if self.shots < _FEW_SHOTS:
             flags.append(f"only {self.shots} shots: the interval is approximate")
         if not optimum.converged:

@@ -125,3 +125,22 @@ def outlier_range(beliefs: EllipseBeliefs) -> int:
 def outlier_density(beliefs: EllipseBeliefs) -> float:
     """Probability of one pair of counts for an outlier: uniform over the counts in reach."""
     return float(outlier_range(beliefs)) ** -2
+
+
+def beyond_all_atoms(beliefs: EllipseBeliefs, counts: Array) -> list[str]:
+    """A flag when shots hold more counts than the atoms can give, even with the gain a little off.
+
+    Args:
+        beliefs: atom number, gain and its uncertainty.
+        counts: (shots, 2).
+    """
+    largest = beliefs.largest_mean
+    own = math.sqrt(float(np.asarray(beliefs.covariance)[2, 2]))
+    limit = largest * (1.0 + 5.0 * own) + 10.0 * math.sqrt(largest) + 10.0
+    beyond = int((counts > limit).any(axis=1).sum())
+    if not beyond:
+        return []
+    return [
+        f"{beyond} of the shots hold more counts than all atoms give: taken as stray shots, but "
+        "the atom number or the gain may be wrong"
+    ]

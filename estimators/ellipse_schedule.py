@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
+from .ellipse_posterior import beyond_all_atoms
 from .ellipse_starts import fold
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .likelihood_table import LARGEST_SPIN, TableLikelihood
@@ -176,6 +177,8 @@ class EllipseSchedule:
             flags.append("the fit did not converge")
         if signal.interval[0] <= posterior.lower[0] or signal.interval[1] >= posterior.upper[0]:
             flags.append("the signal lies at the end of the range that it was given")
+        counts = np.concatenate([part.counts for part in posterior.parts])
+        flags += beyond_all_atoms(self._beliefs.shared, counts)
         if check is not None and check.p_value < _POOR_FIT:
             flags.append(
                 f"the model does not describe the counts (p = {check.p_value:.1e}); "

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 
 from cavitylab.estimators import (
+    BiasSetting,
     Calibrated,
     ChainValues,
+    CountingBeliefs,
+    DecayBeliefs,
+    DetuningBeliefs,
+    DriveBeliefs,
+    DriveCalibration,
     EllipseAtoms,
+    ScheduleBeliefs,
+    SpectroscopyCalibration,
     SqueezingBeliefs,
     draw_snapshots,
     draw_sweeps,
@@ -156,6 +164,74 @@ def _relaxing(rng: np.random.Generator, shots: int) -> Records:
     return {"counts": rng.poisson(20.0 * atoms + 1.0), "time": time}
 
 
+# ---- calibrations by pulses on atoms that start down: two ensembles of 20 atoms ------------------
+
+COUNTING = CountingBeliefs(20, (50.0, 150.0), (12.5, 210.0))
+DRIVE = DriveBeliefs(COUNTING, (30e3, 90e3), (0.8, 2.4), detuning=(0.0, 50.0))
+SPECTROSCOPY = DetuningBeliefs(COUNTING, (100.0, 300.0), (-200.0, 200.0), (800.0, 2400.0))
+DECAY = DecayBeliefs(COUNTING, (100.0, 300.0), (0.8, 2.4), (10e3, 30e3))
+
+
+def _photons(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
+    return rng.poisson(80.0 * rng.binomial(20, p[:, None], (p.size, 2)) + 60.0)
+
+
+def _cycled(shots: int, rows: list[tuple[float, ...]]) -> list[np.ndarray]:
+    """Columns of settings that come round and round, dark ones among them."""
+    return [np.resize(column, shots).astype(float) for column in zip(*rows, strict=True)]
+
+
+def _drive(rng: np.random.Generator, shots: int) -> Records:
+    turns = [(power, turn / 40e3) for power in (0.1, 0.5, 0.9) for turn in (0.2, 0.6, 1.1, 2.0)]
+    power, time = _cycled(shots, [(0.1, 0.0), *turns])
+    p, _ = DriveCalibration(DRIVE).curve(power, time).populations(np.array([70e3, 1.3, 20.0]))
+    return {"counts": _photons(rng, p), "power": power, "pulse_time": time}
+
+
+def _spectroscopy(rng: np.random.Generator, shots: int) -> Records:
+    pulses = [(current, 3e-4) for current in (-9.0, -5.0, -2.0, 0.0, 2.0, 5.0, 9.0)]
+    current, time = _cycled(shots, [(0.0, 0.0), *pulses, (0.0, 1.5e-4)])
+    curve = SpectroscopyCalibration(SPECTROSCOPY).curve(current, time)
+    p, _ = curve.populations(np.array([220.0, 40.0, 1600.0]))
+    return {"counts": _photons(rng, p), "current": current, "pulse_time": time}
+
+
+def _levels(rng: np.random.Generator, shots: int) -> Records:
+    (level,) = _cycled(shots, [(share,) for share in (0.0, 0.05, 0.1, 0.2, 0.5)])
+    return {"counts": _photons(rng, level), "level": level}
+
+
+def _decay(rng: np.random.Generator, shots: int) -> Records:
+    flops = [(0.1, 0.0, turn / 20e3) for turn in (0.0, 0.25, 0.5, 0.75)]
+    decays = [(power, time, 0.3 / 20e3) for power in (0.1, 0.9) for time in (1e-5, 4e-5, 1.6e-4)]
+    power, decay_time, pulse = _cycled(shots, [*flops, *decays])
+    rate = 200.0 * np.sin(0.5 * math.pi * np.sqrt(power / 1.4)) ** 2
+    p = np.sin(math.pi * 23e3 * pulse) ** 2
+    fall = np.exp(41.0 * math.tau * rate * decay_time)
+    return {
+        "counts": _photons(rng, 1.025 * p / (p + (1.025 - p) * fall)),  # mean of the decay
+        "power": power,
+        "decay_time": decay_time,
+        "pulse_time": pulse,
+    }
+
+
+SCHEDULE = ScheduleBeliefs(
+    5.0,
+    1.0,
+    math.pi / 2,
+    100.0,
+    50.0,
+    np.diag([0.02, 0.02, 0.03, 2.5, 0.015, 0.02]) ** 2,
+    (BiasSetting(True, 0.6, 0.5, -0.01), BiasSetting(False, 0.7, 0.7, -0.02)),
+)
+
+
+def _schedule(rng: np.random.Generator, shots: int) -> Records:
+    counts = rng.poisson(100.0 * ellipse(rng, shots, atoms=10) + 50.0)
+    return {"counts": counts, "setting": np.resize([0, 1], shots)}
+
+
 _SQUEEZED = {"beliefs": SQUEEZED}
 _FLOP_RANGE = (1e4, 3e5)
 CASES: dict[str, Case] = {
@@ -185,6 +261,7 @@ CASES: dict[str, Case] = {
     "dead_time_calibration": Case(
         {"gate": 5e-3}, lambda rng, n: _light(rng, n, poisson=False), atoms=False
     ),
+    "decay_calibration": Case({"beliefs": DECAY}, _decay),
     "detector_calibration": Case({}, _light, atoms=False),
     "detuning_calibration": Case(
         {"atoms": 100, "slope_range": (-500.0, 500.0), "offset_range": (-300.0, 300.0)}, _detuning
@@ -192,6 +269,7 @@ CASES: dict[str, Case] = {
     "drift_filter": Case(
         {"diffusion": 1e-3, "start": (0.0, 1.0)}, _walk, "value", atoms=False, ordered=True
     ),
+    "drive_calibration": Case({"beliefs": DRIVE}, _drive),
     "ellipse_contrasts": Case({"atoms": (20, 20)}, lambda rng, n: {"counts": ellipse(rng, n)}),
     "ellipse_phase": Case(
         {
@@ -208,6 +286,8 @@ CASES: dict[str, Case] = {
         lambda rng, n: {"counts": ellipse(rng, n, gain=20.0)},
         atoms=False,  # a shot beyond all atoms is a stray shot: the fit goes on and says so
     ),
+    "ellipse_schedule": Case({"beliefs": SCHEDULE}, _schedule, atoms=False),
+    "gain_calibration": Case({"counting": COUNTING}, _levels),
     "gradient_curvature": Case({"atoms": 50.0}, _four),
     "joint_ellipses": Case(
         {"settings": (EllipseAtoms((20, 20)), EllipseAtoms((20, 20)))},
@@ -238,6 +318,7 @@ CASES: dict[str, Case] = {
         _relaxing,
     ),
     "settling_calibration": Case({}, _step, "reading", atoms=False),
+    "spectroscopy_calibration": Case({"beliefs": SPECTROSCOPY}, _spectroscopy),
     "squeezing_certificate": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 1)), ordered=True),
     "squeezing_matrix": Case(
         {"atom_numbers": (100.0,) * 3, "lengths": (45.0,) * 3, "gain": 100.0},

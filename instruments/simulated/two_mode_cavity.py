@@ -1,0 +1,304 @@
+"""Two ensembles between two engineered reservoirs: the physics behind the wires.
+
+Counts are samples of exact distributions: the state that four Raman tones have prepared so far
+from all atoms down (Mamaev et al., "Non-Gaussian generalized two-mode squeezing", Eqs. 10,
+S54-S56; the steady one, Eq. 1, after a long time and with equal pairs of tones), a turn of each
+ensemble by a pulse of its own, and Poissonian photon counting. Unequal pairs of tones and unequal
+ensembles are answered for as they are; then the steady state is mixed (Mamaev Sec. IX).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.two_mode_squeezing_outcomes import (
+    PairLight,
+    PairState,
+    evolved,
+    evolved_from_all_down,
+)
+from .beams import TWO_PI
+from .counting import Counting
+from .draws import Drift, shot_uniforms, steady_steps
+from .lines import Timeline
+from .shot_noise import ShotNoise, count_new, louder
+from .truth import DriftsEntry
+from .two_ensemble_pieces import Gate, read_gates
+from .two_mode_shot import (
+    MOST_MISMATCH,
+    MOST_SCATTERED,
+    MOST_SMALL,
+    TwoModeShot,
+    read_two_mode_shot,
+)
+from .two_mode_truth import TwoModeTruth
+
+APPROXIMATIONS = (
+    "every shot starts with all atoms down",
+    "cavity and excited states are eliminated (N gamma_0/kappa, G/kappa and Omega/(2 Delta) up to "
+    f"{MOST_SMALL:g}); what is left is solved exactly at any time",
+    "the two modes do not talk to each other; a gradient off their distance by up to "
+    f"{MOST_MISMATCH:g} linewidths only slows both reservoirs",
+    "light shifts are made up for by the tones' frequencies, whatever the powers",
+    "single atoms do not scatter, decay or dephase while they are prepared; up to "
+    f"{MOST_SCATTERED:g} photons an atom are left out",
+    "the tones keep their phases to each other: no noise of the squeezing angle",
+    "light and RF switch at once, without the rise time of a modulator or the time constant of "
+    "a coil",
+)
+
+_CACHED = 128
+_DIGITS = 11
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over the shots counted so far."""
+
+    shots: int = 0
+    dark: int = 0
+    prepared: int = 0
+    squeezing_a: float = 0.0
+    squeezing_b: float = 0.0
+    decay: float = 0.0
+    xi2: float = 0.0
+    variance: float = 0.0
+    length: float = 0.0
+    angle_1: float = 0.0
+    angle_2: float = 0.0
+    turned: int = 0
+    gates: int = 0
+    open: float = 0.0
+    lit_gates: int = 0
+    lit: float = 0.0
+    next_shot: int = 0
+
+
+class TwoModeCavity:
+    """The `Apparatus` (`lines.py`) of two ensembles and two reservoirs.
+
+    Args:
+        truth: The hidden truth.
+        seed: Keys the samples and the drifts.
+        drifts: What drifts with the clock; None: nothing.
+    """
+
+    def __init__(self, truth: TwoModeTruth, seed: int, drifts: DriftsEntry | None = None) -> None:
+        self.truth = truth
+        self._seed = seed
+        self._drifts = drifts
+        given = drifts or DriftsEntry()
+        self._step = given.step
+        light, current = given.drive_amplitude, given.coil_current
+        self._light_drift, self._current_drift = (
+            Drift(one.rms, one.correlation_time, given.step, seed, f"drift.{name}")
+            for name, one in (("drive_amplitude", light), ("coil_current", current))
+        )
+        self._noise = ShotNoise(given.shot_to_shot, seed, min(truth.atoms))
+        self._counting = Counting(
+            truth, seed, self._noise, given.detection, given.background, given.step
+        )
+        self._states = PreparedStates()
+        self._ladders: OrderedDict[Any, NDArray[np.float64]] = OrderedDict()
+        self._sums = _Sums()
+
+    def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
+        """Openings of the counter's gate: (start, stop, the one ensemble lit, or None)."""
+        return tuple((gate.start, gate.stop, gate.ensemble) for gate in read_gates(timeline))
+
+    def counts(
+        self, timeline: Timeline, shots: range, times: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Photon counts, shape (len(shots), gates); see `lines.Apparatus`.
+
+        Raises:
+            ApparatusFault: If the wires did something that this physics cannot answer for.
+            ValueError: If `shots` are not consecutive or `times` do not match them.
+        """
+        if shots.step != 1 or len(times) != len(shots):
+            raise ValueError(
+                f"shots must be consecutive with one time each, but are {shots!r} with "
+                f"{len(times)} times"
+            )
+        gates = read_gates(timeline)
+        factors = self._counting.mean_factors(shots, times)
+        found = np.zeros((len(shots), 2), dtype=np.int64)
+        since = 0.0
+        for part, step in steady_steps(times, self._step):
+            numbers = shots[part]
+            light = 1.0 + self._light_drift.at_step(step)
+            current = 1.0 + self._current_drift.at_step(step)
+            for places, noise in self._noise.cases(numbers):
+                shot = read_two_mode_shot(
+                    louder(timeline, noise.rf_amplitude),
+                    self.truth,
+                    light * math.sqrt(1.0 + noise.laser_power),
+                    current * (1.0 + noise.coil_current),
+                )
+                first, second = self.truth.atoms
+                atoms = noise.atoms(first), noise.atoms(second)
+                found[part][places] = self._drawn(shot, atoms, numbers)[places]
+                new = count_new(numbers, places, self._sums.next_shot)
+                self._note(shot, atoms, gates, new, factors)
+                since = shot.ended
+            self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
+        return self._counting.counts(found, gates, shots, times, since)
+
+    def reveal(self) -> dict[str, Any]:
+        """The hidden truth, averaged over the shots counted so far; empty before the first.
+
+        Of the shots that were prepared: `squeezing_a`, `squeezing_b` (r of both pairs of tones),
+        `collective_decay` (gamma/2pi, Hz, mean of the pairs), and of the state itself `xi2`,
+        `variance` (<X_+^2>, atoms squared) and `spin_length` (atoms). `gain` [counts per atom]
+        and `background` [counts] are those of one gate.
+        """
+        sums = self._sums
+        if not sums.shots:
+            return {}
+        told: dict[str, Any] = {}
+        if sums.prepared:
+            for name, total in (
+                ("squeezing_a", sums.squeezing_a),
+                ("squeezing_b", sums.squeezing_b),
+                ("collective_decay", sums.decay),
+                ("xi2", sums.xi2),
+                ("variance", sums.variance),
+                ("spin_length", sums.length),
+            ):
+                told[name] = total / sums.prepared
+        if sums.turned:
+            told["analysis_1"] = sums.angle_1 / sums.turned
+            told["analysis_2"] = sums.angle_2 / sums.turned
+        return told | {
+            "gain": self.truth.rate_per_atom * sums.lit / max(1, sums.lit_gates),
+            "background": self.truth.background_rate * sums.open / max(1, sums.gates),
+            "atoms": list(self.truth.atoms),
+            "shots": sums.shots,
+            "approximations": list(self._approximations()),
+        }
+
+    def _approximations(self) -> Iterator[str]:
+        yield from APPROXIMATIONS
+        yield from self._noise.approximations()
+        yield from self._counting.approximations()
+        if self._drifts is not None:
+            yield f"laser power and coil current are constant within {self._step:g} s"
+        if self._sums.dark:
+            yield (
+                f"in {self._sums.dark} shots no Raman light reached the atoms (laser off or "
+                "unlocked, RF off, or switch closed): all atoms were down before any pulse"
+            )
+
+    def _drawn(self, shot: TwoModeShot, atoms: tuple[int, int], shots: range) -> NDArray[np.int64]:
+        """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
+        ladder = self._ladder(shot, atoms)
+        draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
+        cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
+        return np.stack(np.divmod(cells, atoms[1] + 1), axis=1).astype(np.int64)
+
+    def _ladder(self, shot: TwoModeShot, atoms: tuple[int, int]) -> NDArray[np.float64]:
+        """Cumulative P[n1, n2], worked out once for each course of a shot."""
+        key = atoms, shot.lights, shot.angles, shot.phase
+        if key in self._ladders:
+            self._ladders.move_to_end(key)
+            return self._ladders[key]
+        law = self._states.after(shot.lights, atoms).outcomes(shot.angles, shot.phase)
+        ladder = self._ladders[key] = np.cumsum(law.ravel())
+        if len(self._ladders) > _CACHED:
+            self._ladders.popitem(last=False)
+        return ladder
+
+    def _note(
+        self,
+        shot: TwoModeShot,
+        atoms: tuple[int, int],
+        gates: tuple[Gate, ...],
+        new: int,
+        factors: tuple[float, float],
+    ) -> None:
+        """Add `new` shots to the averages, each once however often it is asked for."""
+        sums = self._sums
+        sums.shots += new
+        sums.dark += 0 if shot.lights else new
+        if any(shot.angles):
+            sums.turned += new
+            sums.angle_1 += new * shot.angles[0]
+            sums.angle_2 += new * shot.angles[1]
+        light = shot.preparation
+        rates = None if light is None else squeezing_of(light)
+        if rates is not None:
+            state = self._states.after(shot.lights, atoms)
+            sums.prepared += new
+            sums.squeezing_a += new * rates[0]
+            sums.squeezing_b += new * rates[1]
+            sums.decay += new * rates[2]
+            sums.xi2 += new * state.xi2
+            sums.variance += new * state.squeezed_variance
+            sums.length += new * abs(state.length)
+        for gate in gates:
+            sums.gates += new
+            sums.open += new * (gate.stop - gate.start) * factors[1]
+            if gate.ensemble is not None:
+                sums.lit_gates += new
+                sums.lit += new * max(gate.lit) * factors[0]
+
+
+class PreparedStates:
+    """States behind a course of light, each solved once.
+
+    After one light on all atoms down that has lasted until nothing moves any more, a longer or
+    stronger light of the same balance gives the same state: it is not solved again, so that slow
+    changes of the laser's power cost nothing.
+    """
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[Any, PairState] = OrderedDict()
+        self._settled: OrderedDict[Any, tuple[float, PairState]] = OrderedDict()
+
+    def after(self, lights: tuple[PairLight, ...], atoms: tuple[int, int]) -> PairState:
+        """The state of so many atoms behind the lights."""
+        if not lights:
+            return PairState.all_down(*atoms)
+        key = lights, atoms
+        if key not in self._states:
+            if len(lights) == 1:
+                state = self._first(lights[0], atoms)
+            else:
+                state = evolved(self.after(lights[:-1], atoms), lights[-1])
+            self._states[key] = state
+            if len(self._states) > _CACHED:
+                self._states.popitem(last=False)
+        self._states.move_to_end(key)
+        return self._states[key]
+
+    def _first(self, light: PairLight, atoms: tuple[int, int]) -> PairState:
+        strengths = (*light.lower, *light.lift)
+        most = max(strengths)
+        balance = tuple(round(one / most, _DIGITS) for one in strengths), atoms
+        length = light.duration * most**2
+        if balance in self._settled and length >= self._settled[balance][0]:
+            return self._settled[balance][1]
+        state, since = evolved_from_all_down(*atoms, light)
+        if since is not None:
+            self._settled[balance] = since * most**2, state
+            if len(self._settled) > _CACHED:
+                self._settled.popitem(last=False)
+        return state
+
+
+def squeezing_of(light: PairLight) -> tuple[float, float, float] | None:
+    """r of both pairs of tones and gamma/2pi in Hz, their mean; None if a pair has no r."""
+    if any(lift >= lower for lower, lift in zip(light.lower, light.lift, strict=True)):
+        return None
+    first, second = (
+        math.atanh(lift / lower) for lower, lift in zip(light.lower, light.lift, strict=True)
+    )
+    rates = [lower**2 - lift**2 for lower, lift in zip(light.lower, light.lift, strict=True)]
+    return first, second, 0.5 * math.fsum(rates) / TWO_PI

@@ -44,19 +44,23 @@ from .pumping_beliefs import Calibrated, HoldBeliefs, SnapshotBeliefs, SweepBeli
 from .pumping_bounds import (
     PumpingBounds,
     hold_bounds,
+    ramp_bounds,
     snapshot_bounds,
     sweep_bounds,
     sweep_mean_bounds,
 )
 from .pumping_chain import ChainValues
 from .pumping_hold import PumpingHold
-from .pumping_sampling import draw_snapshots, draw_sweeps
+from .pumping_ramps import PumpingRamps
+from .pumping_ramps_model import RampBeliefs, Stairs
+from .pumping_sampling import draw_ramps, draw_snapshots, draw_sweeps
 from .pumping_snapshots import PumpingSnapshots
 from .pumping_sweeps import PumpingSweeps
 from .records import RecordError
 from .relaxation_beliefs import RelaxationBeliefs
 from .relaxation_bounds import RelaxationBounds, relaxation_bounds
-from .relaxation_sampling import draw_relaxation
+from .relaxation_light import LightBeliefs, RelaxationLight
+from .relaxation_sampling import draw_relaxation, draw_relaxation_light
 from .relaxation_trace import RelaxationTrace
 from .schedule_beliefs import BiasSetting, ScheduleBeliefs
 from .schedule_bounds import ScheduleBounds, preparation_gain, schedule_bounds
@@ -113,15 +117,19 @@ __all__ = [
     "PrecisionStop",
     "PumpingBounds",
     "PumpingHold",
+    "PumpingRamps",
     "PumpingSnapshots",
     "PumpingSweeps",
     "Quantity",
     "RabiBeliefs",
     "RabiCalibration",
+    "RampBeliefs",
     "RamseyBeliefs",
     "RecordError",
     "RelaxationBeliefs",
+    "LightBeliefs",
     "RelaxationBounds",
+    "RelaxationLight",
     "RelaxationTrace",
     "ScheduleBeliefs",
     "ScheduleBounds",
@@ -132,6 +140,7 @@ __all__ = [
     "SqueezingMatrix",
     "SqueezingMatrixBeliefs",
     "SqueezingTomography",
+    "Stairs",
     "Step",
     "StoppingCheck",
     "StringOrder",
@@ -147,7 +156,9 @@ __all__ = [
     "dead_time_bounds",
     "detector_bounds",
     "detuning_bounds",
+    "draw_ramps",
     "draw_relaxation",
+    "draw_relaxation_light",
     "draw_snapshots",
     "draw_sweeps",
     "drift_bounds",
@@ -161,6 +172,7 @@ __all__ = [
     "hold_bounds",
     "preparation_gain",
     "rabi_bounds",
+    "ramp_bounds",
     "relaxation_bounds",
     "schedule_bounds",
     "settling_bounds",

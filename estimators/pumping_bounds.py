@@ -15,6 +15,8 @@ from .likelihood_table import bin_kernels
 from .pumping_beliefs import Calibrated, HoldBeliefs, SnapshotBeliefs, SweepBeliefs
 from .pumping_chain import ChainValues, Ramp, filter_sweeps, space_of
 from .pumping_moments import expected_counts, merged
+from .pumping_ramps import ramp_information
+from .pumping_ramps_model import RampBeliefs, Stairs
 from .pumping_sampling import draw_sweeps
 
 Array = NDArray[np.float64]
@@ -75,6 +77,24 @@ def snapshot_bounds(
     values = {"critical_pump": critical, "gain": gain, "background": background}
     priors = (beliefs.critical_pump, beliefs.gain, beliefs.background)
     return _bounds(values, priors, information)
+
+
+def ramp_bounds(
+    beliefs: RampBeliefs, values: tuple[float, float, float, float], shots: Mapping[Stairs, int]
+) -> PumpingBounds:
+    """Bound for shots along ramps at true u_c, gamma, g and b, calibrations included.
+
+    Args:
+        beliefs: N, the ramps, the calibrations.
+        values: u_c, gamma, gain, background.
+        shots: how many at each place.
+    """
+    information = ramp_information(beliefs, values, shots)
+    root = np.sqrt(np.diag(np.linalg.inv(information)))
+    names = ("critical_pump", "decay", "gain", "background")
+    scale = (*values[:3], 1.0)
+    std = {name: float(s * r) for name, s, r in zip(names, scale, root, strict=True)}
+    return PumpingBounds(std, information)
 
 
 def sweep_bounds(

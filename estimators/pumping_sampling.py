@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..models.pumped_superradiance import PumpedEnsemble, log_populations
+from ..models.pumped_superradiance_scans import evolve_populations
 from .pumping_chain import ChainValues
+from .pumping_ramps_model import RampBeliefs
 
 Array = NDArray[np.float64]
 
@@ -28,6 +30,38 @@ def draw_snapshots(
         number[here] = rng.choice(atoms + 1, p=p / p.sum(), size=int(here.sum()))
     counts = rng.poisson(gain * number + background).astype(np.float64)
     return {"pump": knob, "counts": counts[:, None]}
+
+
+def draw_ramps(
+    beliefs: RampBeliefs,
+    values: tuple[float, float, float, float],
+    direction: ArrayLike,
+    stairs: ArrayLike,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    """Records "counts", "direction" and "stairs" of shots along ramps, level by level.
+
+    Args:
+        beliefs: N, the pumps of the ramps and the time of a stair.
+        values: true u_c, gamma, gain, background.
+        direction: (shots,) 1 up, -1 down.
+        stairs: (shots,) how many were climbed.
+        rng: source of randomness.
+    """
+    critical, decay, gain, background = values
+    way, climbed = np.asarray(direction, dtype=np.float64), np.asarray(stairs, dtype=np.float64)
+    number = np.empty(way.size)
+    for sign in np.unique(way).tolist():
+        first, *pumps = (pump / critical for pump in beliefs.ramp(int(sign)))
+        state = np.exp(log_populations(PumpedEnsemble(beliefs.atoms, first)))
+        for stair, pump in enumerate(pumps, start=1):
+            ensemble = PumpedEnsemble(beliefs.atoms, pump)
+            state = evolve_populations(ensemble, state, [decay * beliefs.stair])[0]
+            here = (way == sign) & (climbed == stair)
+            p = np.clip(state, 0.0, None)
+            number[here] = rng.choice(beliefs.atoms + 1, p=p / p.sum(), size=int(here.sum()))
+    counts = rng.poisson(gain * number + background).astype(np.float64)
+    return {"counts": counts[:, None], "direction": way, "stairs": climbed}
 
 
 def draw_sweeps(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .likelihood_table import bin_kernels
 from .relaxation_beliefs import RelaxationBeliefs
+from .relaxation_light import LEAST_VARIANCE, LightBeliefs, photons_of
 from .relaxation_trace import outcomes_at
 
 Array = NDArray[np.float64]
@@ -43,7 +44,8 @@ def relaxation_bounds(
 ) -> RelaxationBounds:
     """Bound for one shot at each of `times`, at true values by name ("collective_decay", …).
 
-    Summed over finely binned counts of both ensembles and all numbers of atoms.
+    Summed over finely binned counts of both ensembles and all numbers of atoms; with the light of
+    `hold_information` where the beliefs know of it.
 
     Raises:
         ValueError: on times that are negative or not finite.
@@ -53,7 +55,7 @@ def relaxation_bounds(
     holds, shots = np.unique(np.asarray(times, dtype=np.float64), return_counts=True)
     exact, independent = (
         np.einsum("t,tij->ij", shots, information)
-        for information in information_by_hold(beliefs, values, holds)
+        for information in hold_information(beliefs, values, holds)
     )
     prior = np.diag(coordinates.weight)
     slopes = np.array(
@@ -65,6 +67,42 @@ def relaxation_bounds(
     ]
     named = [dict(zip(coordinates.names, map(float, std), strict=True)) for std in stds]
     return RelaxationBounds(named[0], named[1], exact + prior)
+
+
+def hold_information(
+    beliefs: RelaxationBeliefs, values: Mapping[str, float], holds: Array
+) -> tuple[Array, Array]:
+    """As `information_by_hold`, with the cavity's light where the beliefs know its counter.
+
+    Of the light the mean and the variance on each outcome of the atoms are used, as the estimator
+    does: what bunching says beyond these is left out. There the atoms are taken as resolved.
+    Independent atoms have no light: they do not emit together.
+    """
+    if not isinstance(beliefs, LightBeliefs):
+        return information_by_hold(beliefs, values, holds)
+    natural = _natural(beliefs, values)
+    rates, size = natural.size - 4, natural.size
+    places = np.r_[:rates, rates + 2 : size]
+    exact, independent = np.zeros((2, holds.size, size, size))
+    for whole, part in zip(
+        (exact, independent), information_by_hold(beliefs.populations, values, holds), strict=True
+    ):
+        whole[:, places[:, None], places] = part
+    outcomes = outcomes_at(beliefs, natural[:rates], holds, photons=True)
+    photons = photons_of(outcomes)
+    efficiency = float(natural[-4])
+    for number, time in enumerate(holds):
+        probability = np.maximum(outcomes.probability[number], _NEGLIGIBLE)
+        mean, pairs = (one[number] / probability for one in (photons.mean, photons.pairs))
+        slopes = np.zeros((size, *mean.shape))
+        changed = photons.slopes[:, number] - mean * outcomes.slopes[:, number]
+        slopes[:rates] = efficiency * changed / probability
+        slopes[-4], slopes[-3] = efficiency * mean, time
+        dark = float(natural[-3]) * time
+        variance = efficiency * mean + efficiency**2 * (pairs - mean**2) + dark
+        weight = probability / np.maximum(variance, LEAST_VARIANCE)
+        exact[number] += np.einsum("ixy,jxy,xy->ij", slopes, slopes, weight)
+    return exact, independent
 
 
 def information_by_hold(

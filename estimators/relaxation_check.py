@@ -30,23 +30,26 @@ def check_relaxation(
     shots: Array,
     counts: Sequence[tuple[Array, Array]],
     spin: float,
+    light: tuple[Array, Array, Array] | None = None,
 ) -> GoodnessOfFit | None:
     """Chi-square of the moments of groups of shots at like holds; None for too few shots.
 
     Args:
-        coordinates: of the fit; the last two are ln gain and background.
+        coordinates: of the fit; the rates first, the last two are ln gain and background.
         optimum: the fit.
         outcomes: distributions and slopes at the fitted rates.
         shots: (T,) shots at each hold.
         counts: for each hold distinct counts (k, 2) and how often each was seen.
         spin: S.
+        light: for each hold the sum of the light's residuals on the outcomes of the atoms, its
+            variance, and how the fitted sum changes with each coordinate, (T, coordinates).
     """
     groups = _groups(shots)
     if groups is None:
         return None
     x = optimum.point.x
     gain, background = math.exp(x[-2]), float(x[-1])
-    tables, slopes = outcomes.probability, outcomes.slopes[: x.size - 2]
+    tables, slopes = outcomes.probability, outcomes.slopes
     expected, covariance = _moments(tables, gain, background, spin)
     members = (groups[None, :] == np.arange(groups.max() + 1)[:, None]).astype(float)
     seen = np.array([_sums(y, repeats, gain, background, spin) for y, repeats in counts])
@@ -58,6 +61,7 @@ def check_relaxation(
                 members @ (shots[:, None] * _raw(one, gain, background, gain, background, spin))
                 for one in slopes
             ),
+            *np.zeros((x.size - 2 - len(slopes), *residual.shape)),
             *_detector_slopes(members, shots, tables, gain, background, spin),
         ],
         axis=-1,
@@ -68,16 +72,24 @@ def check_relaxation(
     for number, one in enumerate(noise):
         place = slice(number * width, (number + 1) * width)
         block[place, place] = one + 1e-9 * np.diag(np.diag(one)) + 1e-12 * np.eye(width)
+    flat, whole = residual.ravel(), design.reshape(count, -1)
+    if light is not None:
+        flat = np.concatenate([flat, members @ light[0]])
+        whole = np.concatenate([whole, members @ light[2]])
+        spread = np.diag(members @ light[1])
+        block = np.block(
+            [[block, np.zeros((count, len(spread)))], [np.zeros((len(spread), count)), spread]]
+        )
     root = np.sqrt(coordinates.weight)
     held = root > 0.0
     return residual_test(
-        residual.ravel(),
+        flat,
         block,
-        design.reshape(count, -1),
+        whole,
         optimum.covariance,
         (root * (x - coordinates.centre))[held],
         np.diag(root)[held],
-        _TEST,
+        _TEST if light is None else _TEST.replace(" of the counts", " of the counts and light"),
     )
 
 

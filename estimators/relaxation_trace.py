@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,8 @@ class RelaxationTrace:
     frequencies, as in the beliefs), "exchange" where it is free, "gain", "background".
     """
 
+    name: ClassVar[str] = NAME
+
     def __init__(self, beliefs: RelaxationBeliefs) -> None:
         self._beliefs = beliefs
         self._blocks: list[Array] = []
@@ -103,14 +105,13 @@ class RelaxationTrace:
     def estimate(self, level: float = 0.95) -> Estimate:
         """All free numbers with intervals from the curvature in the logarithms."""
         check_level(level)
-        coordinates = self._beliefs.coordinates()
+        coordinates = self._coordinates()
         shots, repeats = self._distinct()
         facts = {"shots": self.shots, "rejected_shots": self._rejected}
         reason = self._refusal(shots)
         if reason:
-            return undetermined(NAME, coordinates, reason, level, self._assumptions(), facts)
-        posterior = RelaxationPosterior(self._beliefs, coordinates, shots, repeats)
-        optimum = maximise(posterior, posterior.start)
+            return undetermined(self.name, coordinates, reason, level, self._assumptions(), facts)
+        posterior, optimum = self._fitted(coordinates, shots, repeats)
         check = posterior.check(optimum)
         quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
         if "exchange" in quantities:
@@ -131,7 +132,7 @@ class RelaxationTrace:
                 )
         first = coordinates.all[0]
         return Estimate(
-            estimator=NAME,
+            estimator=self.name,
             shots=self.shots,
             quantities=quantities,
             names=coordinates.names,
@@ -152,10 +153,19 @@ class RelaxationTrace:
             identifiable=(first.natural(first.lower), first.natural(first.upper)),
         )
 
+    def _coordinates(self) -> Coordinates:
+        return self._beliefs.coordinates()
+
+    def _fitted(
+        self, coordinates: Coordinates, shots: Array, repeats: Array
+    ) -> tuple[RelaxationPosterior, Optimum]:
+        posterior = RelaxationPosterior(self._beliefs, coordinates, shots, repeats)
+        return posterior, maximise(posterior, posterior.start)
+
     def _distinct(self) -> tuple[Array, Array]:
         """Distinct (hold, counts 1, counts 2) in order, and how often each was seen."""
         if not self._blocks:
-            return np.zeros((0, 3)), np.zeros(0)
+            return np.zeros((0, 4)), np.zeros(0)
         shots, repeats = np.unique(np.concatenate(self._blocks), axis=0, return_counts=True)
         return shots, repeats.astype(np.float64)
 
@@ -164,7 +174,7 @@ class RelaxationTrace:
             return f"{self.shots} usable shots, at least {FEWEST_SHOTS} are needed"
         if not shots[:, 0].any():
             return "every hold has no length"
-        if len(np.unique(shots[:, 1:])) < 2:
+        if len(np.unique(shots[:, 1:3])) < 2:
             return "every shot has the same counts"
         return ""
 
@@ -174,7 +184,7 @@ class RelaxationTrace:
         Gain and background are free within their calibrations; the rates' own priors are left
         out, so that a rate is not called determined because it was believed.
         """
-        names = [name for name in coordinates.names if name not in ("gain", "background")]
+        names = [name for name in coordinates.names if name in (*RATES, "exchange")]
         rates = len(names)
         weight = coordinates.weight.copy()
         weight[rates:] = 0.0
@@ -219,6 +229,8 @@ class RelaxationTrace:
 class RelaxationPosterior:
     """Log-likelihood of distinct shots plus log-prior, for the scoring engine."""
 
+    with_photons: ClassVar[bool] = False
+
     def __init__(
         self, beliefs: RelaxationBeliefs, coordinates: Coordinates, shots: Array, repeats: Array
     ) -> None:
@@ -226,7 +238,7 @@ class RelaxationPosterior:
         self.times, first = np.unique(shots[:, 0], return_index=True)
         ends = [*first[1:], len(shots)]
         self._parts = [slice(a, b) for a, b in zip(first, ends, strict=True)]
-        self._counts = np.ascontiguousarray(shots[:, 1:])
+        self._counts = np.ascontiguousarray(shots[:, 1:3])
         self._factorials = gammaln(self._counts + 1.0)
         self._repeats = repeats
         self.lower, self.upper = coordinates.lower, coordinates.upper
@@ -249,15 +261,9 @@ class RelaxationPosterior:
         logs = np.empty(len(self._counts))
         for number, part in enumerate(self._parts):
             tables = np.concatenate(
-                [outcomes.probability[None, number], outcomes.slopes[:rates, number]]
+                [outcomes.probability[None, number], outcomes.slopes[:, number]]
             )
-            fold = CountFold(
-                self._counts[part],
-                self._factorials[part],
-                gain,
-                background,
-                self._beliefs.atoms,
-            ).fold_with_slopes(tables)
+            fold = self._fold(part, gain, background).fold_with_slopes(tables)
             density = np.maximum(fold.values[:, 0], _SMALLEST)
             logs[part] = np.log(density)
             scores[part, :rates] = fold.values[:, 1:] / density[:, None]
@@ -268,11 +274,16 @@ class RelaxationPosterior:
             x, float(logs @ self._repeats), weighed.sum(axis=0), weighed.T @ scores
         )
 
+    def _fold(self, part: slice, gain: float, background: float) -> CountFold:
+        counts, factorials = self._counts[part], self._factorials[part]
+        return CountFold(counts, factorials, gain, background, self._beliefs.atoms)
+
     def outcomes(self, x: Array) -> RelaxingOutcomes:
         """P(n1, n2) and its slopes at the holds; kept while only the detector changes."""
-        key = tuple(float(value) for value in x[:-2])
+        rates = self.coordinates.natural(x)[: 3 + self._beliefs.free_exchange]
+        key = tuple(map(float, rates))
         if self._solved is None or self._solved[0] != key:
-            solved = outcomes_at(self._beliefs, self.coordinates.natural(x)[:-2], self.times)
+            solved = outcomes_at(self._beliefs, rates, self.times, self.with_photons)
             self._solved = key, solved
         return self._solved[1]
 
@@ -289,7 +300,9 @@ class RelaxationPosterior:
         )
 
 
-def outcomes_at(beliefs: RelaxationBeliefs, rates: Array, times: Array) -> RelaxingOutcomes:
+def outcomes_at(
+    beliefs: RelaxationBeliefs, rates: Array, times: Array, photons: bool = False
+) -> RelaxingOutcomes:
     """The exact distributions and slopes for rates (Gamma, Omega, Delta[, chi less belief])/2pi.
 
     Slopes are by the logarithms of the first three, and by chi/2pi.
@@ -297,12 +310,13 @@ def outcomes_at(beliefs: RelaxationBeliefs, rates: Array, times: Array) -> Relax
     exchange = beliefs.exchange + (float(rates[3]) if beliefs.free_exchange else 0.0)
     decay, rabi, detuning = (_TWO_PI * float(rate) for rate in rates[:3])
     pair = TwoEnsembles(beliefs.spin, rabi, detuning, _TWO_PI * exchange, decay)
-    solved = relaxing_outcomes(pair, times, derivatives=True, exchange=beliefs.free_exchange)
-    if not beliefs.free_exchange:
-        return solved
-    slopes = solved.slopes.copy()
-    slopes[3] *= _TWO_PI
-    return replace(solved, slopes=slopes)
+    free = beliefs.free_exchange
+    solved = relaxing_outcomes(pair, times, derivatives=True, exchange=free, photons=photons)
+    if free:
+        solved.slopes[3] *= _TWO_PI
+        if solved.photons is not None:
+            solved.photons.slopes[3] *= _TWO_PI
+    return solved
 
 
 def _shifted(quantity: Any, by: float) -> Any:

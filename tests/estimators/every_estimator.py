@@ -19,9 +19,11 @@ from cavitylab.estimators import (
     DriveBeliefs,
     DriveCalibration,
     EllipseAtoms,
+    RampBeliefs,
     ScheduleBeliefs,
     SpectroscopyCalibration,
     SqueezingBeliefs,
+    draw_ramps,
     draw_snapshots,
     draw_sweeps,
 )
@@ -98,6 +100,17 @@ def _sweeps(rng: np.random.Generator, shots: int) -> Records:
     return {name: np.asarray(column) for name, column in drawn.items()}
 
 
+RAMP = (0.6, 0.8, 1.0, 1.2, 1.4)
+RAMPS = RampBeliefs(
+    20, RAMP, RAMP[::-1], 0.4, 1.0, 1.0, Calibrated(20.0, 0.6), Calibrated(5.0, 0.5)
+)
+
+
+def _ramps(rng: np.random.Generator, shots: int) -> Records:
+    way, stairs = np.resize([1.0, -1.0], shots), np.resize([1.0, 1.0, 3.0, 3.0, 4.0, 4.0], shots)
+    return dict(draw_ramps(RAMPS, (1.0, 1.0, 20.0, 5.0), way, stairs, rng))
+
+
 def _hold(rng: np.random.Generator, shots: int) -> Records:
     pump = np.resize([0.98, 1.02], shots)
     counts = rng.poisson(30.0 * (55.0 + 300.0 * (pump - 0.9)))
@@ -164,16 +177,16 @@ def _relaxing(rng: np.random.Generator, shots: int) -> Records:
     return {"counts": rng.poisson(20.0 * atoms + 1.0), "time": time}
 
 
-# ---- calibrations by pulses on atoms that start down: two ensembles of 20 atoms ------------------
+# ---- calibrations by pulses on atoms that start down: two ensembles of 10 atoms ------------------
 
-COUNTING = CountingBeliefs(20, (50.0, 150.0), (12.5, 210.0))
+COUNTING = CountingBeliefs(10, (50.0, 150.0), (12.5, 210.0))
 DRIVE = DriveBeliefs(COUNTING, (30e3, 90e3), (0.8, 2.4), detuning=(0.0, 50.0))
 SPECTROSCOPY = DetuningBeliefs(COUNTING, (100.0, 300.0), (-200.0, 200.0), (800.0, 2400.0))
 DECAY = DecayBeliefs(COUNTING, (100.0, 300.0), (0.8, 2.4), (10e3, 30e3))
 
 
 def _photons(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
-    return rng.poisson(80.0 * rng.binomial(20, p[:, None], (p.size, 2)) + 60.0)
+    return rng.poisson(80.0 * rng.binomial(10, p[:, None], (p.size, 2)) + 60.0)
 
 
 def _cycled(shots: int, rows: list[tuple[float, ...]]) -> list[np.ndarray]:
@@ -207,9 +220,9 @@ def _decay(rng: np.random.Generator, shots: int) -> Records:
     power, decay_time, pulse = _cycled(shots, [*flops, *decays])
     rate = 200.0 * np.sin(0.5 * math.pi * np.sqrt(power / 1.4)) ** 2
     p = np.sin(math.pi * 23e3 * pulse) ** 2
-    fall = np.exp(41.0 * math.tau * rate * decay_time)
+    fall = np.exp(21.0 * math.tau * rate * decay_time)
     return {
-        "counts": _photons(rng, 1.025 * p / (p + (1.025 - p) * fall)),  # mean of the decay
+        "counts": _photons(rng, 1.05 * p / (p + (1.05 - p) * fall)),  # mean of the decay
         "power": power,
         "decay_time": decay_time,
         "pulse_time": pulse,
@@ -303,6 +316,7 @@ CASES: dict[str, Case] = {
         _hold,
         atoms=False,  # photons of a window: any number
     ),
+    "pumping_ramps": Case({"beliefs": RAMPS}, _ramps, atoms=False),  # a stray count bends the fit
     "pumping_snapshots": Case({"atoms": 20}, _snapshots, atoms=False),  # the gain is free
     "pumping_sweeps": Case({"atoms": 20, "method": "moments"}, _sweeps, atoms=False, shots=3),
     "rabi_calibration": Case({"atoms": 100, "frequency_range": _FLOP_RANGE}, _flops),

@@ -171,10 +171,10 @@ def test_a_calibration_that_stops_early_is_undetermined(name) -> None:
     distinct, place = np.unique(table, axis=0, return_inverse=True)
     order = np.random.default_rng(2).permutation(len(distinct))
     few = 0
-    for count in range(1, 8):
+    for count in (1, 2, 5, 7):
         found = fitted(name, rows(records, np.isin(place.reshape(-1), order[:count])))
         if any("not determined: " in flag and "needed" in flag for flag in found.flags):
-            few += count == few + 1
+            few += 1
             assert found.goodness_of_fit is None
             first = next(iter(found.quantities.values()))
             assert first.interval == pytest.approx(found.identifiable)

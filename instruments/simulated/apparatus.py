@@ -13,6 +13,8 @@ from .pumped_truth import PumpedDriftsEntry, PumpedTruthEntry, draw_pumped_truth
 from .relaxing_truth import RelaxingTruthEntry, draw_relaxing_truth
 from .squeezed_ensemble import SqueezedEnsemble
 from .squeezed_truth import SqueezedTruthEntry, draw_squeezed_truth
+from .superradiant_cavity import SuperradiantCavity
+from .superradiant_truth import MOST_ENSEMBLES, SuperradiantTruthEntry, draw_superradiant_truth
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry, draw_truth
 from .two_ensemble_cavity import TwoEnsembleCavity
 from .two_ensemble_relaxing import RelaxingPair
@@ -72,6 +74,16 @@ _SQUEEZED_LINES = (
     "counter.gate",
 )
 
+_SUPERRADIANT_LINES = (
+    "drive.rf",
+    *(f"coupling_{number}.rf" for number in range(1, MOST_ENSEMBLES + 1)),
+    "analysis.rf",
+    "analysis.switch",
+    "light",
+    *(f"probe.{number}" for number in range(1, MOST_ENSEMBLES + 1)),
+    "counter.gate",
+)
+
 _KINDS: dict[str, ApparatusKind] = {
     "two_ensemble_cavity": ApparatusKind(
         lines=_TWO_ENSEMBLE_LINES,
@@ -109,6 +121,14 @@ _KINDS: dict[str, ApparatusKind] = {
         drifts=PumpedDriftsEntry,
         build=lambda truth, seed, drifts: SqueezedEnsemble(
             draw_squeezed_truth(truth, seed), seed, drifts
+        ),
+    ),
+    "superradiant_cavity": ApparatusKind(
+        lines=_SUPERRADIANT_LINES,
+        truth=SuperradiantTruthEntry,
+        drifts=PumpedDriftsEntry,
+        build=lambda truth, seed, drifts: SuperradiantCavity(
+            draw_superradiant_truth(truth, seed), seed, drifts
         ),
     ),
 }

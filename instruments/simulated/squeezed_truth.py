@@ -19,6 +19,7 @@ from .truth import (
     Quantity,
     Share,
     drawn,
+    drawn_beam,
 )
 
 MOST_ATOMS = 200
@@ -113,21 +114,16 @@ class SqueezedTruth:
 
 def draw_squeezed_truth(entry: SqueezedTruthEntry, seed: int) -> SqueezedTruth:
     """The truth of one seed: every spread quantity of the file drawn once."""
-
-    def beam(part: FilePart, strength: str) -> BeamTruth:
-        names = (strength, "saturation_power", "centre_frequency", "bandwidth")
-        return BeamTruth(*(drawn(part, name, seed) for name in names))
-
     squeezer, waveguide, detector = entry.squeezer, entry.waveguide, entry.detector
     return SqueezedTruth(
         atoms=entry.atoms,
-        squeezer=beam(squeezer, "full_pump"),
+        squeezer=drawn_beam(squeezer, "full_pump", seed),
         transmission=min(drawn(squeezer, "transmission", seed), 1.0),
         phase_offset=drawn(squeezer, "phase_offset", seed),
         order=squeezer.order,
         decay=drawn(waveguide, "collective_decay", seed),
         shift=drawn(waveguide, "shift", seed),
-        drive=beam(entry.drive, "full_rabi"),
+        drive=drawn_beam(entry.drive, "full_rabi", seed),
         rate_per_atom=drawn(detector, "rate_per_atom", seed),
         background_rate=drawn(detector, "background_rate", seed),
         dead_time=drawn(detector, "dead_time", seed),

@@ -316,10 +316,19 @@ class TwoEnsembleTruth:
         return self.atoms / 2.0
 
 
-def drawn(part: FilePart, name: str, seed: int) -> float:
-    """The true value of one quantity of a part of the file, drawn for a seed."""
+def drawn(part: FilePart, name: str, seed: int, place: str = "") -> float:
+    """The true value of one quantity of a part of the file, drawn for a seed.
+
+    `place` tells parts of one kind from each other.
+    """
     quantity: Quantity = getattr(part, name)
-    return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}.{name}"))
+    return quantity.draw(keyed_generator(seed, f"truth.{type(part).__name__}{place}.{name}"))
+
+
+def drawn_beam(part: FilePart, strength: str, seed: int, place: str = "") -> BeamTruth:
+    """The true beam behind a modulator, `strength` naming its quantity at saturation."""
+    names = (strength, "saturation_power", "centre_frequency", "bandwidth")
+    return BeamTruth(*(drawn(part, name, seed, place) for name in names))
 
 
 def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
@@ -328,14 +337,10 @@ def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
     def of(part: FilePart, name: str) -> float:
         return drawn(part, name, seed)
 
-    def beam(part: DriveEntry | CouplingEntry, strength: str) -> BeamTruth:
-        names = (strength, "saturation_power", "centre_frequency", "bandwidth")
-        return BeamTruth(*(of(part, name) for name in names))
-
     return TwoEnsembleTruth(
         atoms=entry.atoms_per_ensemble,
-        drive=beam(entry.drive, "full_rabi"),
-        coupling=beam(entry.coupling, "full_decay"),
+        drive=drawn_beam(entry.drive, "full_rabi", seed),
+        coupling=drawn_beam(entry.coupling, "full_decay", seed),
         slope=of(entry.gradient, "slope"),
         offset=of(entry.gradient, "offset"),
         rate_per_atom=of(entry.detector, "rate_per_atom"),

@@ -70,7 +70,8 @@ class PumpingRamps:
 
         Args:
             records: "counts" (shots, 1); "direction" (shots,), 1 up or -1 down; "stairs"
-                (shots,), how many were climbed; "status" (shots,), optional.
+                (shots,), how many were climbed; "status" (shots,), optional. Other columns, such as
+                the pump itself, are ignored.
 
         Raises:
             RecordError: on columns that cannot be used; nothing of the block is kept.

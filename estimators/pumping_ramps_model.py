@@ -14,7 +14,7 @@ from ..models.pumped_superradiance_modes import mode_ramp, modes_needed, station
 from ..models.pumped_superradiance_records import quadrature
 from ..models.pumped_superradiance_stepping import elements
 from .pumping_beliefs import Calibrated, check_atoms
-from .records import RecordError, good_shots, read_column, read_counts, refuse_unknown
+from .records import RecordError, good_shots, read_column, read_counts
 
 Array = NDArray[np.float64]
 
@@ -85,7 +85,6 @@ def read_ramps(
     Raises:
         RecordError: on columns that cannot be used.
     """
-    refuse_unknown(records, ("counts", "direction", "stairs"))
     counts, rejected = read_counts(records, 1)
     total = len(counts) + rejected
     good = good_shots(records, total)

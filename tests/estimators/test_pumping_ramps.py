@@ -121,7 +121,6 @@ def test_wrong_models_are_flagged() -> None:
         ({"direction": np.zeros(240)}, "direction"),
         ({"stairs": np.full(240, 6.0)}, "up to 5"),
         ({"stairs": np.full(240, 1.5)}, "whole"),
-        ({"stair": np.ones(240)}, "not known"),
         ({"counts": np.full((240, 1), np.nan)}, "whole numbers"),
     ],
 )

@@ -76,6 +76,11 @@ def raman(r: float, decay: float = 150.0) -> tuple[float, float]:
     return given.rabi_minus, given.rabi_plus
 
 
+def starts(shots: int) -> NDArray[np.float64]:
+    """T0 of so many shots, s."""
+    return np.linspace(0.0, PERIOD * (shots - 1), shots)
+
+
 def always(value: Any) -> tuple[Stretch, ...]:
     """A line that does not change."""
     return (Stretch(0.0, PERIOD, value),)
@@ -113,7 +118,7 @@ def take(
     timeline: Timeline, shots: int = 5000, truth: TwoModeTruth = SEES_ALL, seed: int = 1
 ) -> NDArray[np.int64]:
     """Counts of a fresh apparatus, (shots, 2)."""
-    return TwoModeCavity(truth, seed).counts(timeline, range(shots), PERIOD * np.arange(shots))
+    return TwoModeCavity(truth, seed).counts(timeline, range(shots), starts(shots))
 
 
 def atoms_up(timeline: Timeline, shots: int = 5000) -> NDArray[np.float64]:
@@ -151,7 +156,7 @@ def test_a_short_preparation_gives_the_state_on_the_way() -> None:
     """gamma t = 0.3: variances of both quadratures as the master equation has them (1e-5 each)."""
     stop = BEGIN + 0.3 / (2 * math.pi * 150.0)
     switch = (Stretch(BEGIN, stop, True),)
-    short = {f"{name}__switch": switch for name in RAMAN}
+    short: dict[str, Any] = {f"{name}__switch": switch for name in RAMAN}
     known = prepare(ATOMS, ATOMS, 0.6, [0.3])
     seen = atoms_up(shot(0.6, **short)) - ATOMS / 2
     assert within(seen.sum(axis=1), float(known.x_plus_square[0]))
@@ -162,7 +167,7 @@ def test_a_short_preparation_gives_the_state_on_the_way() -> None:
 @pytest.mark.parametrize("ahead", [0.0, 120.0])
 def test_phases_of_the_tones_choose_the_quadrature(phase: float, sign: float, ahead: float) -> None:
     """X_+ and Y_- are squeezed; raising tones ahead turn the frame by half of it (1e-5 each)."""
-    raised = {
+    raised: dict[str, Any] = {
         f"{name}__rf": always(RFTone(80e6, dbm(raman(0.6)[1], 60e6), ahead))
         for name in ("raising_a", "raising_b")
     }
@@ -174,10 +179,10 @@ def test_phases_of_the_tones_choose_the_quadrature(phase: float, sign: float, ah
 
 def test_a_closed_gate_gives_the_unsqueezed_state() -> None:
     """No Raman light: all down, and independent atoms after the pulse (3e-5)."""
-    closed = {f"{name}__switch": () for name in RAMAN}
+    closed: dict[str, Any] = {f"{name}__switch": () for name in RAMAN}
     half = binom.pmf(np.arange(ATOMS + 1), ATOMS, 0.5)
     cavity = TwoModeCavity(SEES_ALL, 2)
-    counts = cavity.counts(shot(**closed), range(5000), PERIOD * np.arange(5000))
+    counts = cavity.counts(shot(**closed), range(5000), starts(5000))
     assert fits(np.round(counts / (SEES_ALL.rate_per_atom * GATE)), np.outer(half, half)) > 3e-5
     assert any("5000 shots no Raman light" in line for line in cavity.reveal()["approximations"])
     assert "xi2" not in cavity.reveal()
@@ -187,7 +192,7 @@ def test_a_dark_laser_leaves_the_background_only() -> None:
     """Neither preparation nor pulse nor probe; said in what is revealed (false alarm 1e-4)."""
     dark = always(LightState(emission=True, locked=False))
     cavity = TwoModeCavity(TRUTH, 3)
-    counts = cavity.counts(shot(light=dark), range(400), PERIOD * np.arange(400))
+    counts = cavity.counts(shot(light=dark), range(400), starts(400))
     background = TRUTH.background_rate * GATE
     assert abs(counts.mean() - background) < norm.isf(0.5e-4) * math.sqrt(background / counts.size)
     assert any("400 shots no Raman light" in line for line in cavity.reveal()["approximations"])
@@ -196,7 +201,7 @@ def test_a_dark_laser_leaves_the_background_only() -> None:
 def test_unequal_pairs_are_solved_as_they_are() -> None:
     """r of 0.5 and 0.7: the revealed state lies between, and is worse than that of their mean."""
     cavity = TwoModeCavity(TRUTH, 4)
-    cavity.counts(shot(0.5, r_b=0.7), range(2), PERIOD * np.arange(2))
+    cavity.counts(shot(0.5, r_b=0.7), range(2), starts(2))
     told = cavity.reveal()
     assert told["squeezing_a"] == pytest.approx(0.5, rel=1e-9)
     assert told["squeezing_b"] == pytest.approx(0.7, rel=1e-9)
@@ -221,7 +226,7 @@ def test_shots_are_the_same_in_whatever_portions() -> None:
         shot_to_shot=ShotNoiseEntry(atom_number=0.1, laser_power=0.02),
         step=1.0,
     )
-    times = PERIOD * np.arange(60)
+    times = starts(60)
     cavity = TwoModeCavity(TRUTH, 3, drifts)
     whole = cavity.counts(shot(), range(60), times)
     parts = TwoModeCavity(TRUTH, 3, drifts)

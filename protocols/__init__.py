@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ..instruments.errors import CavityLabError
 
 if TYPE_CHECKING:
+    from .calibrate_atom_number import CalibrateAtomNumber
     from .calibrate_coupling import CalibrateCoupling
     from .calibrate_detector import CalibrateDetector
     from .calibrate_detuning import CalibrateDetuning
     from .calibrate_rabi import CalibrateRabi
+    from .calibrate_settling import CalibrateSettling
     from .dissipative_preparation import DissipativePreparation
     from .protocol import ExperimentProtocol
     from .pumping_adaptive import PumpingAdaptive
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROTOCOLS",
+    "CalibrateAtomNumber",
     "CalibrateCoupling",
     "CalibrateDetector",
     "CalibrateDetuning",
     "CalibrateRabi",
+    "CalibrateSettling",
     "DissipativePreparation",
     "PumpingAdaptive",
     "PumpingHold",
@@ -44,10 +48,12 @@ __all__ = [
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
+        "calibrate_atom_number": "CalibrateAtomNumber",
         "calibrate_coupling": "CalibrateCoupling",
         "calibrate_detector": "CalibrateDetector",
         "calibrate_detuning": "CalibrateDetuning",
         "calibrate_rabi": "CalibrateRabi",
+        "calibrate_settling": "CalibrateSettling",
         "dissipative_preparation": "DissipativePreparation",
         "pumping_adaptive": "PumpingAdaptive",
         "pumping_hold": "PumpingHold",
@@ -60,10 +66,12 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
 
 _REHEARSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "calibrate_atom_number": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_coupling": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_detector": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_detuning": ("two_ensemble", "two_ensemble.lab.yaml"),
         "calibrate_rabi": ("two_ensemble", "two_ensemble.lab.yaml"),
+        "calibrate_settling": ("two_ensemble", "two_ensemble.lab.yaml"),
         "dissipative_preparation": (
             "dissipative_preparation",
             "dissipative_preparation.lab.yaml",

@@ -23,6 +23,7 @@ from .calibration import (
     Power,
     PulseCalibration,
     PulsePoint,
+    ShotSettings,
     Turns,
     amplitude_of,
     dark,
@@ -85,7 +86,7 @@ class CalibrateCoupling(PulseCalibration):
     revealed: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"G_max": "coupling_full_decay", "P_sat": "coupling_saturation_power"}
     )
-    settings_model: ClassVar[type[CalibrationSettings]] = CalibrateCouplingSettings
+    settings_model: ClassVar[type[ShotSettings]] = CalibrateCouplingSettings
 
     @property
     def settings_count(self) -> int:

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from ..estimators.calibrations_counting import CountingBeliefs
 from ..estimators.calibrations_flops import LevelCurve
 from ..estimators.calibrations_populations import GainCalibration
-from .calibration import CalibrationSettings, PulseCalibration, PulsePoint, dark
+from .calibration import CalibrationSettings, PulseCalibration, PulsePoint, ShotSettings, dark
 from .protocol import Calibrations, SetPoint
 
 
@@ -55,7 +55,7 @@ class CalibrateDetector(PulseCalibration):
     revealed: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"gain": "gain", "background": "background"}
     )
-    settings_model: ClassVar[type[CalibrationSettings]] = CalibrateDetectorSettings
+    settings_model: ClassVar[type[ShotSettings]] = CalibrateDetectorSettings
 
     @property
     def settings_count(self) -> int:

@@ -29,6 +29,7 @@ from .calibration import (
     Duration,
     PulseCalibration,
     PulsePoint,
+    ShotSettings,
     dark,
 )
 from .protocol import Calibrations, SetPoint
@@ -78,7 +79,7 @@ class CalibrateDetuning(PulseCalibration):
     revealed: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"slope": "gradient_slope", "offset": "gradient_offset"}
     )
-    settings_model: ClassVar[type[CalibrationSettings]] = CalibrateDetuningSettings
+    settings_model: ClassVar[type[ShotSettings]] = CalibrateDetuningSettings
 
     @property
     def settings_count(self) -> int:

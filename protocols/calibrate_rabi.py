@@ -23,6 +23,7 @@ from .calibration import (
     Power,
     PulseCalibration,
     PulsePoint,
+    ShotSettings,
     Turns,
     amplitude_of,
     dark,
@@ -62,7 +63,7 @@ class CalibrateRabi(PulseCalibration):
     revealed: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"f_max": "drive_full_rabi", "P_sat": "drive_saturation_power"}
     )
-    settings_model: ClassVar[type[CalibrationSettings]] = CalibrateRabiSettings
+    settings_model: ClassVar[type[ShotSettings]] = CalibrateRabiSettings
 
     @property
     def settings_count(self) -> int:

@@ -35,6 +35,12 @@ LEAD = 50e-6
 GATE_GAP = 100e-6
 """Time before each counting gate, in s."""
 
+ATOMS = "atoms_per_ensemble"
+"""Condition of the detector's calibration: atoms of each ensemble, as they were counted."""
+
+_MOST_OFF = 0.1
+"""How far the setting `atoms_per_ensemble` may be from that condition, relative."""
+
 _ORDER = 0x63616C6962  # "calib": keeps this use of the seed apart from others
 
 
@@ -52,16 +58,21 @@ class CalibrationSettingsError(CavityLabError, ValueError):
     """The station lacks what the calibration needs; says what and how to mend it."""
 
 
-class CalibrationSettings(BaseModel):
+class ShotSettings(BaseModel):
     """Settings that all calibrations share; frequencies are ordinary (Hz), not angular."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     shots: int = Field(8, ge=2, le=100_000, description="good shots at each setting of the pulse")
-    dark_shots: int = Field(24, ge=2, le=100_000, description="good shots without a pulse")
     atoms_per_ensemble: int = Field(100, ge=2, le=1000, description="atoms 2S in each ensemble")
     gate: float = Field(5e-3, gt=0, le=10.0, description="length of each counting gate, s")
     shot_period: float = Field(50e-3, gt=0, le=40.0, description="time from shot to shot, s")
+
+
+class CalibrationSettings(ShotSettings):
+    """Settings of the calibrations that search around what the files say."""
+
+    dark_shots: int = Field(24, ge=2, le=100_000, description="good shots without a pulse")
     reach: float = Field(
         0.5,
         gt=0,
@@ -137,7 +148,7 @@ class PulseCalibration(ABC):
     quantities: ClassVar[tuple[str, ...]]
     set_points: ClassVar[tuple[SetPoint, ...]]
     revealed: ClassVar[Mapping[str, str]]
-    settings_model: ClassVar[type[CalibrationSettings]]
+    settings_model: ClassVar[type[ShotSettings]]
     needs: ClassVar[tuple[str, ...]] = ("drive", "gradient", "detector")
     units: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -338,11 +349,14 @@ class PulseCalibration(ABC):
         Raises:
             CalibrationSettingsError: A calibration that is needed is missing.
         """
-        missing = [role for role in self.needs if role not in calibrations]
-        if missing:
+        self.require(calibrations)
+        counted = calibrations["detector"].conditions.get(ATOMS)
+        believed = self.settings.atoms_per_ensemble
+        if counted is not None and abs(believed - counted) > _MOST_OFF * counted:
             raise CalibrationSettingsError(
-                f"no calibration for role {', '.join(missing)}: name one in the station file "
-                "(calibration: FILE); a guess within the setting `reach` will do"
+                f"atoms_per_ensemble = {believed}, but the detector's calibration was taken with "
+                f"{counted:g} atoms: set atoms_per_ensemble={counted:.0f}, or count them again "
+                "with calibrate_atom_number"
             )
         at_gate = calibrations["detector"].at_gate(self.settings.gate)
         gain, background = at_gate.parameters["gain"], at_gate.parameters["background"]
@@ -351,6 +365,15 @@ class PulseCalibration(ABC):
             gain_range=self.around(gain),
             background_range=(0.25 * background + 1e-6, 4 * background + 10),
         )
+
+    def require(self, calibrations: Calibrations) -> None:
+        """Raise CalibrationSettingsError when a calibration that is needed is missing."""
+        missing = [role for role in self.needs if role not in calibrations]
+        if missing:
+            raise CalibrationSettingsError(
+                f"no calibration for role {', '.join(missing)}: name one in the station file "
+                "(calibration: FILE); a guess within the setting `reach` will do"
+            )
 
     def around(self, believed: float) -> tuple[float, float]:
         """The range that is searched around a believed value."""

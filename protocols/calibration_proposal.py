@@ -99,6 +99,47 @@ def propose(
     return Proposal(role, old, new, decision, None if check is None else check.p_value)
 
 
+def propose_condition(
+    role: str,
+    old: Calibration,
+    estimate: Estimate,
+    *,
+    condition: str,
+    quantity: str,
+    value: float,
+    largest_change: float,
+    advice: str = "",
+) -> Proposal:
+    """A calibration whose law stays and one of whose conditions is new, judged by the gate.
+
+    Args:
+        role: Whose calibration it is.
+        old: In use; without that condition no rule of change applies.
+        estimate: Holds the quantity that the condition rests on.
+        condition: Its name.
+        quantity: Name of the quantity.
+        value: Of the condition.
+        largest_change: Relative change of the condition that passes.
+        advice: Where to look when the fit does not describe the readings, or warns.
+    """
+    rules = GateRules(limits={quantity: Limits(low=0.0, largest_change=largest_change)})
+    known = old.conditions.get(condition)
+    previous = None
+    if known is not None:
+        stated = Quantity(known, 0.0, (known, known), 0.95, estimate[quantity].unit)
+        previous = replace(_as_estimate(old), quantities={quantity: stated})
+    decision = gate(estimate, previous, rules)
+    check = estimate.goodness_of_fit
+    if (check is None or check.p_value < rules.least_p_value or estimate.flags) and advice:
+        decision = GateDecision(decision.accepted, (*decision.reasons, f"where to look: {advice}"))
+    new = replace(
+        old,
+        conditions={**old.conditions, condition: float(f"{value:.6g}")},
+        date=datetime.date.today(),
+    )
+    return Proposal(role, old, new, decision, None if check is None else check.p_value)
+
+
 def _calibration(
     old: Calibration,
     estimate: Estimate,

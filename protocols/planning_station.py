@@ -83,7 +83,7 @@ class PaperStation:
         if isinstance(one, GradientCoil):
             start = 0.0 if before is None else one.current_of(before)
             self.clock.wait(abs(one.current_of(value) - start) / one.ramp_rate)
-            self.clock.wait(float(one.settings.settle_time) + SWITCHING_ON)
+            self.clock.wait(one.settling_time + SWITCHING_ON)
         self._set[role, parameter] = value
 
     def take(self, played: Mapping[str, Any], duration: float) -> None:
@@ -98,6 +98,8 @@ class PaperStation:
             if isinstance(one, Aom) and name not in self._warm:
                 self.clock.wait(float(one.settings.warm_up))
                 self._warm.add(name)
+            if isinstance(one, GradientCoil):  # back to where its list begins
+                self.clock.wait(one.settling_time + QUESTIONS)
         coils = sum(parameter == "detuning_difference" for _, parameter in self._set)
         self.clock.wait(QUESTIONS * coils + duration)
 

@@ -55,6 +55,7 @@ class KepcoBOP(ScpiInstrument):
         max_compliance: Limit of the laboratory in volts, likewise.
         ramp_step: Largest step of the current in amperes.
         ramp_rate: Rate of a ramp in amperes per second.
+        list_step: Largest step within a list in amperes; `ramp_step` if not given.
         journal: Register of the messages.
         **kwargs: Passed on to `VisaInstrument`.
     """
@@ -71,15 +72,22 @@ class KepcoBOP(ScpiInstrument):
         max_compliance: float | None = None,
         ramp_step: float = 0.1,
         ramp_rate: float = 2.0,
+        list_step: float | None = None,
         journal: Journal | None = None,
         **kwargs: Unpack[VisaInstrumentKWArgs],
     ) -> None:
-        for argument, value in (("ramp_step", ramp_step), ("ramp_rate", ramp_rate)):
+        list_step = ramp_step if list_step is None else list_step
+        for argument, value in (
+            ("ramp_step", ramp_step),
+            ("ramp_rate", ramp_rate),
+            ("list_step", list_step),
+        ):
             if not (math.isfinite(value) and value > 0):
                 raise LimitError(f"{name}: argument `{argument}` must be > 0, but is {value!r}.")
         super().__init__(name, address, journal=journal, **kwargs)
         self.ramp_step = ramp_step
         self.ramp_rate = ramp_rate
+        self.list_step = list_step
         self.max_current = math.inf if max_current is None else abs(max_current)
         """Largest magnitude of the current in amperes: laboratory and instrument together."""
         self.max_compliance = math.inf if max_compliance is None else abs(max_compliance)

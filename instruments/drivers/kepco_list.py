@@ -25,8 +25,8 @@ class CurrentList:
     """The list of one supply: `coil.list`.
 
     The supply goes back to the current set before when it leaves the list mode. A list must
-    therefore begin and end within a ramp step of that current, and make no larger steps in
-    between: so that the coil never sees a jump.
+    therefore begin and end within a step (`list_step`, a ramp step if not stated) of that current,
+    and make no larger steps in between: so that the coil never sees a jump.
 
     Args:
         supply: Whose list it is.
@@ -57,7 +57,7 @@ class CurrentList:
             repeats: How often it is played, 1 to 255.
 
         Raises:
-            LimitError: Out of range, or a step larger than `ramp_step` or faster than
+            LimitError: Out of range, or a step larger than `list_step` or faster than
                 `ramp_rate`; nothing was sent.
             InstrumentError: The supply refuses, holds another number of points, or plays a list.
         """
@@ -95,10 +95,10 @@ class CurrentList:
                 raise supply.refusal("the output is off or in voltage mode", "switch it on first")
             present = supply.ask_float("CURR?")
             for place, word in ((0, "begins"), (-1, "ends")):
-                if abs(self._currents[place] - present) > supply.ramp_step * (1 + 1e-6) + 1e-3:
+                if abs(self._currents[place] - present) > supply.list_step * (1 + 1e-6) + 1e-3:
                     raise supply.refusal(
-                        f"the list {word} at {self._currents[place]:g} A, more than a ramp step "
-                        f"({supply.ramp_step:g} A) from the {present:g} A that are set",
+                        f"the list {word} at {self._currents[place]:g} A, more than a step "
+                        f"({supply.list_step:g} A) from the {present:g} A that are set",
                         "ramp there before, or change the list",
                     )
             self._ends_at = supply.clock.now() + self._duration + LATE
@@ -133,13 +133,13 @@ class CurrentList:
                 raise LimitError(f"{name}: a list {complaint}.")
         for current in currents:
             supply.check_current(current)
-        largest = min(supply.ramp_step, supply.ramp_rate * dwell) * (1 + 1e-6)
+        largest = min(supply.list_step, supply.ramp_rate * dwell) * (1 + 1e-6)
         again = [currents[0]] if repeats > 1 else []
         for before, after in zip(currents, [*currents[1:], *again], strict=False):
             if abs(after - before) > largest:
                 raise LimitError(
                     f"{name}: the list steps from {before:g} A to {after:g} A within "
-                    f"{dwell:g} s; with ramp_step {supply.ramp_step:g} A and ramp_rate "
+                    f"{dwell:g} s; with list_step {supply.list_step:g} A and ramp_rate "
                     f"{supply.ramp_rate:g} A/s steps of {largest:.4g} A are allowed."
                 )
 

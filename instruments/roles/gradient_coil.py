@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
 
@@ -15,9 +17,10 @@ from ..drivers.delta_sm15k import DeltaSM15K
 from ..drivers.kepco_bop import KepcoBOP
 from ..errors import InstrumentError, LimitError
 from ..laws import COLD, copper_temperature
+from ..timeline import Tone
 from .base import Health, Limits, Role, RoleSettings, intersection
 
-__all__ = ["GradientCoil", "GradientCoilSettings"]
+__all__ = ["CoilProgram", "GradientCoil", "GradientCoilSettings"]
 
 COMPLAINTS = frozenset(
     {"DC fail", "AC fail", "over-temperature", "interlock", "remote shut-down", "power limit"}
@@ -25,6 +28,23 @@ COMPLAINTS = frozenset(
 """Words of a SM15K's status with which no shot is good."""
 TELLING = 0.05
 """Part of `max_current` below which current and voltage are too small to tell a temperature."""
+
+
+SETTLED_AFTER = "settled_after"
+"""Condition of the calibration: seconds after the last change from which on its law holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoilProgram:
+    """Currents in A that the supply plays by itself from `GradientCoil.arm` on, each as long.
+
+    Attributes:
+        currents: In order; the supply stays at the last one.
+        dwell: Seconds for each.
+    """
+
+    currents: tuple[float, ...]
+    dwell: float
 
 
 class GradientCoilSettings(RoleSettings):
@@ -36,7 +56,8 @@ class GradientCoilSettings(RoleSettings):
         compliance: Voltage in V up to which the supply drives that current.
         ramp_rate: A/s, for every change of the current; the supply's own `ramp_rate`
             holds as well.
-        settle_time: Seconds to wait at the end of a ramp.
+        settle_time: Seconds to wait at the end of a ramp; longer where the calibration's
+            condition `settled_after` says so.
         tolerance: Largest difference between current set and measured, in A.
         cold_resistance: Ohm of copper coil and leads at 20 degC, as the supply's own
             voltage and current readings give it; tells the coil's temperature.
@@ -83,6 +104,9 @@ class GradientCoil(Role):
     `compliance` [V], and optionally `ramp_rate`, `settle_time`, `tolerance`,
     `cold_resistance` [Ohm] and `hottest` [degC]. A Delta SM15K gives one sign of the
     current only; its watchdog is left to its driver, for a block may outlast it.
+
+    A sequence may hold tones of the gradient (amplitude: detuning difference): a Kepco supply
+    plays them as a list, started by `arm` just before the shot, to some milliseconds.
     """
 
     settings_model: ClassVar[type[RoleSettings]] = GradientCoilSettings
@@ -95,6 +119,8 @@ class GradientCoil(Role):
         super().__init__(name, **settings)
         self._supply = cast("KepcoBOP | DeltaSM15K", self.source)
         self._driven = False
+        self._program: CoilProgram | None = None
+        self._playing = False
         self.detuning_difference: Parameter = self.add_parameter(
             "detuning_difference",
             label="detuning difference",
@@ -150,13 +176,74 @@ class GradientCoil(Role):
 
     def _set_detuning_difference(self, detuning: float) -> None:
         current = self.current_of(detuning)
+        self._finish_list()
         if not self._supply.output_enabled.get():
             self._refuse_if_tripped()
             self._switch_on()
         self._driven = True
         self._supply.ramp_current(current, self.ramp_rate)
-        self.clock.wait(self.settings.settle_time)
+        self.clock.wait(self.settling_time)
         self._check_reached(current)
+
+    @property
+    def settling_time(self) -> float:
+        """Seconds to wait after the last change of the current: of station file, calibration."""
+        measured = self.calibration.conditions.get(SETTLED_AFTER, 0.0)
+        return float(max(self.settings.settle_time, measured))
+
+    def compile(self, tones: Sequence[Tone]) -> CoilProgram:
+        """The currents of tones that follow each other from T0 on, all of one length.
+
+        Raises:
+            LimitError: If the supply plays no lists, or not these tones.
+        """
+        if isinstance(self._supply, DeltaSM15K):
+            raise LimitError(f"{self.name}: a Delta SM15K plays no list of currents here")
+        dwell = tones[0].duration if tones else 0.0
+        starts = [number * dwell for number in range(len(tones))]
+        if len(tones) < 2 or any(
+            abs(tone.start - start) > 1e-9 or abs(tone.duration - dwell) > 1e-9
+            for tone, start in zip(tones, starts, strict=True)
+        ):
+            raise LimitError(
+                f"{self.name}: a list needs two tones or more, the first from T0 on, each of the "
+                "same length and right behind the one before"
+            )
+        return CoilProgram(tuple(self.current_of(tone.amplitude_hz) for tone in tones), dwell)
+
+    def upload(self, program: CoilProgram) -> None:
+        """Load the list where it is another than before; the coil settles where the list begins.
+
+        Raises:
+            LimitError: If the list steps further or faster than the supply's driver allows.
+        """
+        supply = self._kepco()
+        self._finish_list()
+        if program != self._program:
+            self._program = None
+            supply.list.load(program.currents, program.dwell)
+            self._program = program
+
+    def arm(self) -> None:
+        """Start the list: the supply plays it from now on.
+
+        Raises:
+            InstrumentError: If the output is off, or the current set is not where it begins.
+        """
+        self._kepco().list.run()
+        self._playing = True
+
+    def _kepco(self) -> KepcoBOP:
+        if isinstance(self._supply, DeltaSM15K):
+            raise InstrumentError(f"{self.name}: a Delta SM15K plays no list of currents here")
+        return self._supply
+
+    def _finish_list(self) -> None:
+        """Back to the current set before, and settled there."""
+        if self._playing:
+            self._kepco().list.finish()
+            self._playing = False
+            self.clock.wait(self.settling_time)
 
     def _refuse_if_tripped(self) -> None:
         if self._driven:
@@ -198,7 +285,7 @@ class GradientCoil(Role):
         measured = float(self._supply.measured_current.get())
         if abs(measured - current) > self.settings.tolerance:
             raise InstrumentError(
-                f"{self.name}: {measured:.4g} A flow, {self.settings.settle_time:g} s after "
+                f"{self.name}: {measured:.4g} A flow, {self.settling_time:g} s after "
                 f"{current:.4g} A were set (tolerance {self.settings.tolerance:g} A). Check the "
                 "coil's connection and interlock, the compliance voltage and `settle_time`."
             )
@@ -210,7 +297,8 @@ class GradientCoil(Role):
         return sorted(self._supply.status() & COMPLAINTS)
 
     def _make_safe(self) -> str:
-        self._driven = False
+        self._driven = self._playing = False
+        self._program = None
         self._supply.ramp_down()
         return "current ramped to 0 A, output off"
 
@@ -219,6 +307,8 @@ class GradientCoil(Role):
             if self._driven:
                 return Health(False, "the output went off by itself: look at the interlock")
             return Health(True, "output off")
+        if self._playing:
+            return Health(True, "playing a list of currents")
         measured = float(self._supply.measured_current.get())
         wanted = float(self._supply.current.get())
         trouble = self._trouble()

@@ -384,4 +384,8 @@ class Laboratory:
     def reveal(self) -> Mapping[str, Any]:
         """The hidden truth, averaged over the shots counted."""
         with self.lock:
-            return {} if self.apparatus is None else self.apparatus.reveal()
+            told = {} if self.apparatus is None else self.apparatus.reveal()
+            if told:
+                for device in self.devices.values():
+                    told |= device.reveal()
+            return told

@@ -41,8 +41,9 @@ APPROXIMATIONS = (
     "the common phase is uniform and new in every shot",
     "without coupling light, after one pulse: independent atoms, exactly; collective decay after "
     "it exactly for ensembles of equal phase",
-    "light and RF switch at once, without the rise time of a modulator or the time constant of "
-    "a coil",
+    "light and RF switch at once, without the rise time of a modulator",
+    "a coil's current that moves within a shot is followed in stairs of a sixteenth of its time "
+    "constant",
     "no loss or heating; probe light does not change the counted atoms",
 )
 

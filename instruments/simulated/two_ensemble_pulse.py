@@ -50,3 +50,29 @@ class PulsedShot:
             for one in (1, 2)
         ]
         return np.stack(columns, axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SweptShot(PulsedShot):
+    """A shot whose one pulse saw a detuning that changed, because the coil's current moved.
+
+    Attributes:
+        parts: Detuning difference, angular, and seconds that it lasted, in order; the inherited
+            `detuning` is their mean.
+    """
+
+    parts: tuple[tuple[float, float], ...]
+
+    @property
+    def probability(self) -> float:
+        """Of finding one atom up: the turns of all parts, one after the other."""
+        up, down = 0.0 + 0.0j, 1.0 + 0.0j
+        for detuning, seconds in self.parts:
+            across, along = self.rabi, 0.5 * detuning
+            rate = math.hypot(across, along)
+            cosine, sine = math.cos(0.5 * rate * seconds), math.sin(0.5 * rate * seconds) / rate
+            up, down = (
+                (cosine - 1j * sine * along) * up - 1j * sine * across * down,
+                (cosine + 1j * sine * along) * down - 1j * sine * across * up,
+            )
+        return min(abs(up) ** 2, 1.0)

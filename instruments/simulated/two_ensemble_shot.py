@@ -32,7 +32,7 @@ from .two_ensemble_fringe import FringeShot
 from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
 from .two_ensemble_pieces import runs_of as _runs
 from .two_ensemble_pieces import span_of as _span
-from .two_ensemble_pulse import PulsedShot
+from .two_ensemble_pulse import PulsedShot, SweptShot
 
 __all__ = [
     "HARMLESS",
@@ -139,15 +139,25 @@ def read_shot(
 
 
 def _pulsed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> PulsedShot:
-    """The one pulse on atoms that nothing prepared."""
-    pulse = _pulse(pieces)
+    """The one pulse on atoms that nothing prepared; the coil's current may move meanwhile."""
+    parts = [piece for piece in pieces if piece.rabi]
+    moved = len({piece.detuning for piece in parts}) > 1
+    if moved:
+        turned = sum(piece.detuning * piece.duration for piece in parts)
+        mean = turned / (parts[-1].stop - parts[0].start)
+        pulse = _pulse([replace(piece, detuning=mean) for piece in parts])
+    else:
+        pulse = _pulse(pieces)
     if pulse is None:
         raise ApparatusFault("no drive reached the atoms: check drive.rf and drive.switch")
     for gate in gates:
         if gate.start < pulse.stop:
             raise ApparatusFault(_early_gate(gate, pulse, pulse))
     _check_probes(timeline, pulse, pulse.stop)
-    return PulsedShot(pulse.rabi, pulse.detuning, pulse.duration)
+    known = pulse.rabi, pulse.detuning, pulse.duration
+    if moved:
+        return SweptShot(*known, tuple((piece.detuning, piece.duration) for piece in parts))
+    return PulsedShot(*known)
 
 
 def _decayed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> DecayedShot:

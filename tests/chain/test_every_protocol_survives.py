@@ -52,6 +52,7 @@ SMALL: Mapping[str, Small] = {
     "calibrate_detector": Small({"shots": 10, "dark_shots": 10}, blocks=2),
     "calibrate_detuning": Small({"shots": 4, "dark_shots": 10}, blocks=12),
     "calibrate_rabi": Small({"shots": 4, "dark_shots": 10}, blocks=12),
+    "calibrate_settling": Small({"shots": 2, "times": (-0.05, -0.03, -0.01, 0.0, 0.02, 0.06)}),
     "dissipative_preparation": Small(
         {"holds": 4, "shots_per_hold": 20, "passes": 2, "adaptive": True, "angles": 0}, blocks=2
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from cavitylab.instruments.drivers.kepco_bop import KepcoBOP
 from cavitylab.instruments.errors import InstrumentError, LimitError
+from cavitylab.instruments.simulated.lines import value_at
 from cavitylab.instruments.simulated.registry import laboratory_named
 from cavitylab.instruments.simulated.shots import Shot
 
@@ -125,9 +127,10 @@ def test_a_shot_sees_the_steps(coil: KepcoBOP, library: str) -> None:
     coil.list.run()
     started = supply.played[1].since
     shot = Shot(0, started, 0.5, "timing_box", lambda device, terminal: None)
+    ends = [0.099, 0.199, 0.299, 0.399, 0.499]
     early = supply.signal("output", shot)
-    assert [one.value for one in early] == pytest.approx(TRIANGLE, abs=1e-3)
-    assert [one.start for one in early] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=1e-6)
+    assert [value_at(early, time) for time in ends] == pytest.approx(TRIANGLE, abs=1e-3)
+    within = value_at(early, 0.1 + supply.coil.time_constant)
+    assert within == pytest.approx(0.05 * (1.0 - np.exp(-1.0)), rel=0.1)
     coil.clock.wait(2.0)
-    late = supply.signal("output", shot)
-    assert [one.value for one in late] == pytest.approx(TRIANGLE, abs=1e-3)
+    assert supply.signal("output", shot) == early

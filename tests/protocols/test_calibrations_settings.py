@@ -18,6 +18,7 @@ from cavitylab.protocols import (
     CalibrateDetector,
     CalibrateDetuning,
     CalibrateRabi,
+    CalibrateSettling,
 )
 from cavitylab.protocols.calibration import CalibrationSettingsError, PulseCalibration
 from cavitylab.protocols.sequence import PulseSequence, SequenceError
@@ -54,6 +55,7 @@ def test_every_setting_is_taken_once_in_an_order_of_the_seed(kind: type[PulseCal
         (CalibrateDetector, {"levels": (0.1, 0.1)}, "occur once"),
         (CalibrateCoupling, {"first_turn": 0.7}, "less than 0.5"),
         (CalibrateCoupling, {"reach": 1.5}, "less than 0.9"),
+        (CalibrateSettling, {"times": (-0.2, 0.0, 0.01, 0.02, 0.03, 0.04)}, "must lie between"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(
@@ -74,6 +76,21 @@ def test_what_the_station_cannot_do_is_said() -> None:
         CalibrateRabi(powers_w=(0.1, 3.0)).points(CALIBRATIONS)
     with pytest.raises(CalibrationSettingsError, match=r"currents_a = 20 .*outside"):
         CalibrateDetuning(currents_a=(1.0, 20.0)).points(CALIBRATIONS)
+
+
+def test_a_settling_coil_is_stepped_anew_for_every_shot() -> None:
+    """One shot a block, every time as often; the list steps where it is asked to."""
+    protocol = CalibrateSettling(shots=3, step_hz=100.0, hold=0.15)
+    shots = [step for step in protocol.steps(CALIBRATIONS, 5) if isinstance(step, Shots)]
+    assert all(step.shots == 1 for step in shots) and len(shots) == protocol.planned_shots
+    assert [step.point for step in shots].count(0) == 3
+    tones = shots[0].sequence.tones
+    assert list(tones) == ["drive", "coupling", "gradient"]
+    before, after = tones["gradient"]
+    assert after.start == before.duration == 0.15
+    assert after.amplitude_hz - before.amplitude_hz == pytest.approx(100.0)
+    with pytest.raises(CalibrationSettingsError, match="change `rabi_hz` or `step_hz`"):
+        list(CalibrateSettling(rabi_hz=4e3).steps(CALIBRATIONS, 5))
 
 
 def test_shots_that_no_laboratory_should_run_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from cavitylab.instruments.calibration import Calibration
 from cavitylab.instruments.errors import InstrumentError, LimitError
 from cavitylab.instruments.roles import GradientCoil, Laser
+from cavitylab.instruments.roles.gradient_coil import CoilProgram
+from cavitylab.instruments.timeline import Tone
 
 
 @pytest.fixture
@@ -56,6 +59,53 @@ def test_setting_a_detuning_ramps_and_settles(supply: Any, gradient: Calibration
     assert supply.clock.now() == pytest.approx(1.2)
     assert role.detuning_difference() == pytest.approx(1000.0)
     assert role.health().ok
+
+
+class ListDouble:
+    """Double of a supply's list, which remembers what it was told."""
+
+    def __init__(self, supply: Any) -> None:
+        self._supply = supply
+
+    def load(self, currents: Any, dwell: float) -> None:
+        self._supply.did("load", currents, dwell)
+
+    def run(self) -> None:
+        self._supply.did("run")
+
+    def finish(self) -> None:
+        self._supply.did("finish")
+
+
+def test_a_list_is_loaded_once_played_and_settled_from(supply: Any, gradient: Calibration) -> None:
+    """Before anything else is done with the coil its list ends, and the coil settles again."""
+    role, supply.list = coil(gradient, settle_time=0.2), ListDouble(supply)
+    program = role.compile((Tone(0.0, 0.1, 500.0), Tone(0.1, 0.1, 600.0)))
+    assert program == CoilProgram((2.0, 2.4), 0.1)
+    role.upload(program)
+    role.arm()
+    assert supply.calls == [("load", (2.0, 2.4), 0.1), ("run",)]
+    role.upload(program)
+    assert supply.calls[2:] == [("finish",)] and supply.clock.now() == pytest.approx(0.2)
+    role.arm()
+    role.detuning_difference(500.0)
+    assert supply.calls[4] == ("finish",)
+    for tones in (
+        (Tone(0.0, 0.1, 500.0),),
+        (Tone(0.0, 0.1, 500.0), Tone(0.2, 0.1, 600.0)),
+        (Tone(0.0, 0.1, 500.0), Tone(0.1, 0.2, 600.0)),
+    ):
+        with pytest.raises(LimitError, match="two tones or more"):
+            role.compile(tones)
+    with pytest.raises(LimitError, match="lies outside"):
+        role.compile((Tone(0.0, 0.1, 500.0), Tone(0.1, 0.1, 6e6)))
+
+
+def test_a_calibration_may_ask_for_a_longer_wait(supply: Any, gradient: Calibration) -> None:
+    """The law holds from `settled_after` on: the longer of the two times is waited."""
+    slow = dataclasses.replace(gradient, conditions={"settled_after": 0.5})
+    assert coil(slow, settle_time=0.2).settling_time == 0.5
+    assert supply.calls == []
 
 
 def test_a_current_that_does_not_flow_is_an_error(supply: Any, gradient: Calibration) -> None:

@@ -185,7 +185,7 @@ def test_physics_is_asked_only_for_what_is_read(table: Table) -> None:
     table.lab.clock.wait(1.0)
     assert table.physics.asked == []
     table.readings()
-    assert table.lab.reveal() == {"shots": 5}
+    assert table.lab.reveal()["shots"] == 5
 
 
 def test_fetch_waits_for_the_last_gate(table: Table) -> None:
@@ -273,7 +273,7 @@ def test_unsettled_coil_differs_from_shot_to_shot(table: Table) -> None:
     table.fire()
     table.lab.clock.wait(1.0)
     currents = [timeline["gradient.current"][0].value for _, timeline in table.timelines()]
-    assert currents[0] == pytest.approx(4.0, abs=1e-5)
+    assert 4.0 < currents[0] < 4.2, "the first stair of a shot that begins with the step"
     assert currents == sorted(currents)
     assert currents[-1] == pytest.approx(8.0, abs=1e-2)
 

@@ -271,7 +271,8 @@ def test_drivers_of_others_are_taken_on_trust(station: Path) -> None:
         ),
         (
             "    init:\n      max_current: 12.0\n      max_compliance: 20.0\n"
-            "      ramp_rate: 4.0\n",
+            "      ramp_rate: 4.0\n"
+            "      list_step: 0.5             # largest jump within a list, A\n",
             "",
         ),
     )

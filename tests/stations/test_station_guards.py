@@ -84,12 +84,14 @@ def device(station: Station, name: str) -> Any:
 # ---- coil temperature ---------------------------------------------------------------
 
 COIL = {"tolerance: 0.02": "tolerance: 0.02\n      cold_resistance: 0.8\n      hottest: 60.0"}
-COIL_DEVICE = '    addresses: ["TCPIP0::192.168.10.24::5025::SOCKET"]\n'
+COIL_ADDRESS = '    addresses: ["TCPIP0::192.168.10.24::5025::SOCKET"]\n'
+COIL_ITSELF = "    settings: {resistance: 0.8, inductance: 40.0e-3, loop_time: 20.0e-3}\n"
+COIL_DEVICE = COIL_ADDRESS + COIL_ITSELF
 
 
 def test_the_coil_tells_its_temperature_by_its_resistance(opened: Opened) -> None:
     """4 A in 0.8 Ohm, 3 K/W: 38 K (and the warm coil's 15 % more) above the room in the end."""
-    warm = {COIL_DEVICE: COIL_DEVICE + "    settings: {heat_rise: 3.0, heat_time: 30.0}\n"}
+    warm = {COIL_DEVICE: COIL_ADDRESS + "    settings: {heat_rise: 3.0, heat_time: 30.0}\n"}
     with opened(COIL, warm) as station:
         coil = station.roles["gradient"]
         assert np.isnan(coil.parameters["temperature"]())
@@ -109,7 +111,7 @@ def test_the_coil_tells_its_temperature_by_its_resistance(opened: Opened) -> Non
 
 def test_a_hot_coil_ends_the_run_safe_at_once(opened: Opened, tmp_path: Path) -> None:
     """Waiting with the current on would heat it further: no patience, the shots are kept."""
-    hot = {COIL_DEVICE: COIL_DEVICE + "    settings: {heat_rise: 8.0, heat_time: 25.0}\n"}
+    hot = {COIL_DEVICE: COIL_ADDRESS + "    settings: {heat_rise: 8.0, heat_time: 25.0}\n"}
     protocol: Any = RamseyEllipse(shots=800, block=40)
     with opened(COIL, hot) as station:
         with pytest.raises(GuardError, match=r"made safe at once.*above 60 degC") as caught:
@@ -137,10 +139,12 @@ ON_SM15K = (
         "kepco_bop.KepcoBOP": "delta_sm15k.DeltaSM15K",
         "TCPIP0::192.168.10.24::5025::SOCKET": SM15K,
         "      max_compliance: 20.0\n": "      max_voltage: 20.0\n",
+        "      list_step: 0.5 ": "      # ",
     },
     {
-        "    model: kepco_bop\n": "    model: delta_sm15k\n    settings: {rated_current: 20.0, "
-        "rated_power: 1.0e+3, resistance: 0.8, inductance: 4.0e-3}\n",
+        "    model: kepco_bop\n": "    model: delta_sm15k\n",
+        COIL_ITSELF: "    settings: {rated_current: 20.0, rated_power: 1.0e+3, resistance: 0.8, "
+        "inductance: 4.0e-3}\n",
         "TCPIP0::192.168.10.24::5025::SOCKET": SM15K,
     },
 )

@@ -121,6 +121,10 @@ class SimulatedDevice:
         """When this device counts photons during `shot` (counters only)."""
         return ()
 
+    def reveal(self) -> dict[str, float]:
+        """What it hides that an experiment may find out, by name."""
+        return {}
+
     def steady(self, shot: Shot) -> bool:
         """The next shot will be like this one, unless a message changes something."""
         return True

@@ -9,9 +9,14 @@ small one settles exponentially.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...laws import COPPER
+from ..lines import Stretch
+
+STAIRS = 16
+"""Steps in a time constant by which a moving current is followed within a shot."""
 
 
 @dataclass(slots=True)
@@ -78,6 +83,27 @@ class Coil:
     def final(self) -> float:
         """Where the current is going, ampere."""
         return self.at(self.since + 1e6)
+
+    @property
+    def time_constant(self) -> float:
+        """Seconds in which a regulated current comes nearer to its target by a factor e."""
+        return 1.0 / (self.resistance / self.inductance + 1.0 / self.loop_time)
+
+    def followed(self, origin: float, begin: float, end: float, still: float) -> Iterator[Stretch]:
+        """The current from `begin` to `end`, in stairs until it is within `still` of its end.
+
+        Args:
+            origin: Time on the clock from which the two and the stairs count, seconds.
+            begin, end: Seconds after it.
+            still: Ampere.
+        """
+        final, step = self.final(), self.time_constant / STAIRS
+        while begin < end and abs(self.at(origin + begin) - final) > still:
+            stop = min(begin + step, end)
+            yield Stretch(begin, stop, self.at(origin + 0.5 * (begin + stop)))
+            begin = stop
+        if begin < end:
+            yield Stretch(begin, end, self.at(origin + begin))
 
     def voltage(self, time: float) -> float:
         """Voltage across the coil at `time`."""

@@ -113,22 +113,25 @@ class KepcoBOP(ScpiDevice):
         return bool(abs(self.current() - self.coil.final()) < SETTLED * self.rated["CURR"])
 
     def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
-        """The current during the shot: constant, or a value for each step of a list."""
+        """The current during the shot, in stairs while it moves."""
         self._play()
         coils = [*self.played, self.coil]
         now = replace(self.coil)
         for time, level in self.steps:
             now.want(time, level, "current", now.limit)
             coils.append(replace(now))
-        begun = [one for one in coils if one.since <= shot.start] or coils[:1]
-        value, since, pieces = begun[-1].at(shot.start), 0.0, []
-        for one in coils:
-            at = one.since - shot.start
-            if 0.0 < at < shot.period:
-                pieces.append(Stretch(since, at, value))
-                value, since = one.final(), at
-        pieces.append(Stretch(since, shot.period, value))
+        ends = [*(one.since - shot.start for one in coils[1:]), shot.period]
+        pieces: list[Stretch] = []
+        begin = 0.0
+        for one, end in zip(coils, ends, strict=True):
+            stop = min(end, shot.period)
+            pieces.extend(one.followed(shot.start, begin, stop, SETTLED * self.rated["CURR"]))
+            begin = max(begin, stop)
         return tidy(pieces)
+
+    def reveal(self) -> dict[str, float]:
+        """How fast the current follows, seconds."""
+        return {"coil_time_constant": self.coil.time_constant}
 
     def steady(self, shot: Shot) -> bool:
         """The current stays as it is."""

@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 from scipy.stats import binom, norm
 
 from cavitylab.instruments.simulated.lines import ApparatusFault
+from cavitylab.instruments.simulated.two_ensemble_pulse import PulsedShot, SweptShot
+
+X, Z = 0.5 * np.array([[0, 1], [1, 0]]), 0.5 * np.diag([1, -1])
+"""Spin matrices of one atom, up first."""
 
 QUIET = {"shots": 1000, "rate_per_atom": 4e6, "background_rate": 0.0}
 """Counts that tell every atom."""
@@ -67,3 +72,16 @@ def test_a_gate_during_the_pulse_is_refused(bench: Any) -> None:
     wires = only_pulse(bench, time=13e-3)
     with pytest.raises(ApparatusFault, match="before the pulse"):
         bench.take(wires)
+
+
+def test_a_pulse_while_the_current_moves_is_the_product_of_its_parts() -> None:
+    """Parts of one detuning make one pulse; parts of two make the product of two turns."""
+    whole = PulsedShot(5e3, 8e3, 1e-3)
+    same = SweptShot(5e3, 8e3, 1e-3, ((8e3, 0.3e-3), (8e3, 0.7e-3)))
+    assert same.probability == pytest.approx(whole.probability, abs=1e-12)
+    half = [expm(-0.5e-3j * (5e3 * X + 0.5 * detuning * Z)) for detuning in (6e3, 1e4)]
+    exact = abs((half[1] @ half[0])[0, 1]) ** 2
+    swept = SweptShot(5e3, 8e3, 1e-3, ((6e3, 0.5e-3), (1e4, 0.5e-3)))
+    assert swept.probability == pytest.approx(exact, abs=1e-12)
+    mirrored = SweptShot(5e3, -8e3, 1e-3, ((-6e3, 0.5e-3), (-1e4, 0.5e-3)))
+    assert mirrored.probability == pytest.approx(exact, abs=1e-12)

@@ -66,8 +66,11 @@ def _main_counts(result: RunResult, protocol: ExperimentProtocol) -> NDArray[Any
 
     records = result.records
     good = records["status"].values == 1
-    if "setting" in {column.name for column in protocol.set_points}:
-        point = records["point_index"].values
+    point = records["point_index"].values
+    columns = {column.name for column in protocol.set_points}
+    if "coil_check" in columns:
+        good &= records["coil_check"].values[point] == 0
+    if "setting" in columns:
         setting, prepared = records["setting"].values[point], records["prepared"].values[point]
         kinds, shots = np.unique(setting[good & (prepared == 1)], return_counts=True)
         good &= setting == kinds[np.argmax(shots)]

@@ -31,12 +31,14 @@ class Tone:
         amplitude_hz: What the atoms see while the light is on, in Hz: the Rabi
             frequency for a drive, the rate (over 2 pi) for a coupling.
         phase_rad: Phase of the tone in radians.
+        offset_hz: Frequency of the tone above the role's own, in Hz.
     """
 
     start: float
     duration: float
     amplitude_hz: float
     phase_rad: float = 0.0
+    offset_hz: float = 0.0
 
     def __post_init__(self) -> None:
         _check_span("Tone", self.start, self.duration)
@@ -47,6 +49,8 @@ class Tone:
             )
         if not math.isfinite(self.phase_rad):
             raise ValueError(f"Tone at {self.start!r} s: phase_rad must be finite")
+        if not math.isfinite(self.offset_hz):
+            raise ValueError(f"Tone at {self.start!r} s: offset_hz must be finite")
 
     @property
     def stop(self) -> float:

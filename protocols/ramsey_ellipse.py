@@ -28,6 +28,7 @@ from ..estimators import (
 from ..instruments.errors import CalibrationError
 from .protocol import Bounds, Calibrations, SetPoint, Steps
 from .ramsey_ellipse_beliefs import fixed_beliefs, schedule_beliefs
+from .ramsey_ellipse_coil import COLUMN, check_sequence
 from .ramsey_ellipse_estimate import RamseyEstimate
 from .ramsey_ellipse_schedule import Blocks, bounds_at, choose_kind, true_phase
 from .ramsey_ellipse_settings import RamseyEllipseSettings, RamseySettingsError, folded
@@ -70,18 +71,19 @@ class RamseyEllipse:
     @property
     def set_points(self) -> tuple[SetPoint, ...]:
         """Columns of the point table."""
-        columns = (
+        columns: tuple[SetPoint, ...] = (
             SetPoint("detuning_difference", "Hz", "detuning difference of the ensembles"),
             SetPoint("dark_time", "s", "time between preparation and pulse"),
             SetPoint("bias_phase", "rad", "known part of the differential phase"),
         )
-        if not self.settings.several:
-            return columns
-        return (
-            *columns,
-            SetPoint("setting", "", "number of the kind of shot"),
-            SetPoint("prepared", "", "1: prepared pair, 0: independent atoms"),
-        )
+        if self.settings.several:
+            columns += (
+                SetPoint("setting", "", "number of the kind of shot"),
+                SetPoint("prepared", "", "1: prepared pair, 0: independent atoms"),
+            )
+        if self.settings.coil_check:
+            columns += (SetPoint(COLUMN, "", "1: a pulse off resonance that tells the coil"),)
+        return columns
 
     @property
     def tunable(self) -> Mapping[str, tuple[float, ...]]:
@@ -94,7 +96,7 @@ class RamseyEllipse:
     @property
     def planned_shots(self) -> int:
         """Good shots that a complete run takes."""
-        return self.settings.shots
+        return self.settings.shots + self.settings.coil_check
 
     def settings_dict(self) -> dict[str, Any]:
         """The settings, JSON-able."""
@@ -103,15 +105,16 @@ class RamseyEllipse:
     def point(self, index: int, calibrations: Calibrations) -> Mapping[str, float]:
         """Set-points of a kind of shot."""
         del calibrations
-        kind = kinds_of(self.settings)[index]
-        values = (
-            self.settings.detuning_hz,
-            kind.dark_time,
-            kind.bias_phase,
-            float(index),
-            float(kind.prepared),
-        )
-        return dict(zip((point.name for point in self.set_points), values, strict=False))
+        kinds = kinds_of(self.settings)
+        values = dict.fromkeys((column.name for column in self.set_points), 0.0)
+        known = {"detuning_difference": self.settings.detuning_hz}
+        if index < len(kinds):
+            kind = kinds[index]
+            known |= {"dark_time": kind.dark_time, "bias_phase": kind.bias_phase}
+            known |= {"setting": float(index), "prepared": float(kind.prepared)}
+        else:
+            known[COLUMN] = 1.0
+        return values | {name: value for name, value in known.items() if name in values}
 
     def sequence(self, kind: int = 0) -> Sequence:
         """One shot; raises SequenceError when the settings do not make a sound one."""
@@ -131,6 +134,8 @@ class RamseyEllipse:
         estimate: Estimate | None = None
         yield Set("gradient", "detuning_difference", chosen.detuning_hz)
         yield Checkpoint("gradient settled")
+        if chosen.coil_check:
+            yield Shots(check_sequence(chosen, calibrations), chosen.coil_check, point=last + 1)
         for number, (prepared, first, shots) in enumerate(Blocks(chosen).turns()):
             if prepared and not first and not decided:
                 self._chosen, decided = self._best_kind(calibrations, estimate), True
@@ -147,9 +152,11 @@ class RamseyEllipse:
 
     def reachable(self, calibrations: Calibrations) -> Iterator[Step]:
         """A shot of every kind that a run may come to."""
-        del calibrations
-        for kind in range(len(kinds_of(self.settings))):
+        kinds = len(kinds_of(self.settings))
+        for kind in range(kinds):
             yield Shots(self.sequence(kind), 1, point=kind)
+        if self.settings.coil_check:
+            yield Shots(check_sequence(self.settings, calibrations), 1, point=kinds)
 
     def beliefs(self, calibrations: Calibrations) -> EllipseBeliefs | ScheduleBeliefs:
         """What the calibrations say of the nuisances, with their joint uncertainty.
@@ -203,6 +210,7 @@ class RamseyEllipse:
     def bounds(self, calibrations: Calibrations, estimate: Estimate, shots: int) -> Bounds:
         """Cramér-Rao bound and standard quantum limit for ``shots``, at the estimate's values."""
         believed = self.beliefs(calibrations)
+        shots = max(1, shots - self.settings.coil_check)
         if isinstance(believed, ScheduleBeliefs):
             chosen = self._chosen or self._planned_kind(calibrations, estimate)
             return bounds_at(self.settings, believed, estimate, chosen, shots)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..estimators import EllipseBeliefs, EllipsePhase, EllipseSchedule, Estimate, ScheduleBeliefs
 from ..estimators.schedule_bounds import pulls
+from .ramsey_ellipse_coil import CoilSense
 
 FAR = 4.5
 """Calibration's standard deviations beyond which a quantity contradicts it: six quantities do so
@@ -63,6 +64,7 @@ class RamseyEstimate:
     ) -> None:
         self._inner = inner
         self._range = signal_range
+        self._coil = CoilSense(inner.beliefs.gain, round(2 * inner.beliefs.spin))
 
     @property
     def beliefs(self) -> EllipseBeliefs | ScheduleBeliefs:
@@ -71,13 +73,20 @@ class RamseyEstimate:
 
     @property
     def shots(self) -> int:
-        """Shots used so far."""
+        """Shots used so far, those of the coil's check left out."""
         return self._inner.shots
 
     def update(self, records: Mapping[str, ArrayLike]) -> None:
-        """Take in a block: "counts" (shots, 2), "status", and "setting" (the kind of shot)."""
-        kept = {name: records[name] for name in ("counts", "status", "setting") if name in records}
-        self._inner.update(kept)
+        """Take in a block: "counts" (shots, 2), "status", and "setting" (the kind of shot).
+
+        Shots with "coil_check" 1 are those of the coil's check and no part of the fit.
+        """
+        rest = self._coil.take(records)
+        kept: dict[str, ArrayLike] = {
+            name: rest[name] for name in ("counts", "status", "setting") if name in rest
+        }
+        if len(np.asarray(kept["counts"])):
+            self._inner.update(kept)
 
     def quick(self, level: float = 0.95) -> Estimate:
         """A running estimate."""
@@ -92,9 +101,9 @@ class RamseyEstimate:
             advice = [*self._contradictions(found), *self._outside(found)]
             if any("does not describe" in flag for flag in found.flags):
                 advice.append(_MISFIT)
-        if not advice:
-            return found
-        return replace(found, diagnostics={**found.diagnostics, "flags": [*found.flags, *advice]})
+        advice += self._coil.flags()
+        facts = {**found.diagnostics, **self._coil.facts()}
+        return replace(found, diagnostics={**facts, "flags": [*found.flags, *advice]})
 
     def _contradictions(self, found: Estimate) -> list[str]:
         told = []

@@ -76,6 +76,13 @@ class RamseyEllipseSettings(BaseModel):
         lt=math.pi / 2,
         description="signal that is expected, rad: plans are made for it, no estimate uses it",
     )
+    coil_check: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="shots before the run that tell which way the coil turns the detuning, by a "
+        "pulse on one ensemble alone; 0: none, 8 are plenty",
+    )
     target_std: float | None = Field(
         None, gt=0, description="stop when the first quantity's standard deviation is so small"
     )

@@ -187,19 +187,11 @@ class Aom(Role):
             # the last change may be late by part of the grid, never early
             tick = round(end / GRID) if following else math.ceil((end - _TICK) / GRID)
             phase = math.degrees(tone.phase_rad) % 360
-            entries.extend(self._entries(self.power_of(tone.amplitude_hz), phase, tick - begun))
+            power, frequency = self.power_of(tone.amplitude_hz), self.settings.frequency
+            entries.extend(_entries(frequency + tone.offset_hz, power, phase, tick - begun))
             begun = tick
         entries.append(TableEntry(self.settings.frequency, None, 0.0, GRID))
         return AomProgram(tuple(entries))
-
-    def _entries(self, power: float, phase: float, ticks: int) -> list[TableEntry]:
-        parts = []
-        while ticks > 0:
-            part = min(ticks, LONGEST_ENTRY)
-            # division by 1e6 gives the nearest float to the decimal number, times 1e-6 does not
-            parts.append(TableEntry(self.settings.frequency, power, phase, part / 1e6))
-            ticks -= part
-        return parts
 
     def _gap_problems(self, ordered: Sequence[Tone]) -> list[str]:
         problems = []
@@ -273,3 +265,13 @@ class Aom(Role):
         status = self._channel.status()
         signal = "on" if status.signal else "off"
         return Health(True, f"signal {signal}, amplifier {'on' if status.amplifier else 'off'}")
+
+
+def _entries(frequency: float, power: float, phase: float, ticks: int) -> list[TableEntry]:
+    parts = []
+    while ticks > 0:
+        part = min(ticks, LONGEST_ENTRY)
+        # division by 1e6 gives the nearest float to the decimal number, times 1e-6 does not
+        parts.append(TableEntry(frequency, power, phase, part / 1e6))
+        ticks -= part
+    return parts

@@ -56,9 +56,12 @@ def edges_of(lines: Iterable[Sequence[Stretch]]) -> list[float]:
 
 
 def tone_at(
-    timeline: Timeline, beam: str, time: float, lit: bool, truth: BeamTruth
+    timeline: Timeline, beam: str, time: float, lit: bool, truth: BeamTruth, reach: float = 0.0
 ) -> RFTone | None:
     """The tone whose light reaches the atoms; None when they are dark.
+
+    `reach` in Hz is how far off resonance it may be where that is answered for, beyond what is
+    near enough anyway.
 
     Raises:
         ApparatusFault: If its frequency is too far off.
@@ -68,15 +71,21 @@ def tone_at(
         return None
     if not isinstance(tone, RFTone):
         return None
-    off = tone.frequency - truth.centre_frequency
-    if abs(off) > truth.bandwidth:
-        raise ApparatusFault(
-            f"the RF on {beam}.rf at {in_time(time)} has {tone.frequency * 1e-6:.6f} MHz, which is "
-            f"{off:+.6g} Hz off the resonance at {truth.centre_frequency * 1e-6:.6f} MHz; within "
-            f"{truth.bandwidth:g} Hz there is an answer: check the frequency in the synthesizer's "
-            "table"
-        )
+    if abs(tone.frequency - truth.centre_frequency) > max(reach, truth.bandwidth):
+        raise off_resonance(tone, beam, time, truth)
     return tone
+
+
+def off_resonance(tone: RFTone | None, beam: str, time: float, truth: BeamTruth) -> ApparatusFault:
+    """The fault of a tone whose frequency is too far off."""
+    frequency = math.nan if tone is None else tone.frequency
+    off = frequency - truth.centre_frequency
+    return ApparatusFault(
+        f"the RF on {beam}.rf at {in_time(time)} has {frequency * 1e-6:.6f} MHz, which is "
+        f"{off:+.6g} Hz off the resonance at {truth.centre_frequency * 1e-6:.6f} MHz; within "
+        f"{truth.bandwidth:g} Hz there is an answer: check the frequency in the synthesizer's "
+        "table"
+    )
 
 
 def diffracted(tone: RFTone | None, truth: BeamTruth, power: int = 1) -> float:

@@ -26,7 +26,10 @@ FELT_LINES = (
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A time in which nothing changes that the atoms feel; strengths are angular rates."""
+    """A time in which nothing changes that the atoms feel; strengths are angular rates.
+
+    `shift` is the drive's frequency above resonance, angular; 0 where it is near enough.
+    """
 
     start: float
     stop: float
@@ -34,6 +37,7 @@ class Piece:
     drive_tone: RFTone | None
     decay: float
     detuning: float
+    shift: float = 0.0
 
     @property
     def duration(self) -> float:
@@ -74,9 +78,16 @@ def read_gates(timeline: Timeline) -> tuple[Gate, ...]:
 
 
 def cut_pieces(
-    timeline: Timeline, truth: TwoEnsembleTruth, drive_scale: float, current_scale: float
+    timeline: Timeline,
+    truth: TwoEnsembleTruth,
+    drive_scale: float,
+    current_scale: float,
+    reach: float = 0.0,
 ) -> list[Piece]:
-    """All that the atoms feel, in pieces; equal neighbours are one piece."""
+    """All that the atoms feel, in pieces; equal neighbours are one piece.
+
+    `reach` in Hz is how far off resonance the drive may be.
+    """
     light = good_light(timeline)
     pieces: list[Piece] = []
     for start, stop in pairwise(
@@ -84,7 +95,7 @@ def cut_pieces(
     ):
         middle = 0.5 * (start + stop)
         lit = bool(value_at(light, middle, False))
-        drive = tone_at(timeline, "drive", middle, lit, truth.drive)
+        drive = tone_at(timeline, "drive", middle, lit, truth.drive, reach)
         coupling = tone_at(timeline, "coupling", middle, lit, truth.coupling)
         current = float(value_at(timeline.get("gradient.current", ()), middle, 0.0))
         piece = Piece(
@@ -94,12 +105,18 @@ def cut_pieces(
             drive_tone=drive,
             decay=TWO_PI * diffracted(coupling, truth.coupling, power=2),
             detuning=TWO_PI * (truth.slope * current * current_scale + truth.offset),
+            shift=_shift(drive, truth),
         )
         if pieces and replace(pieces[-1], start=start, stop=stop) == piece:
             pieces[-1] = replace(pieces[-1], stop=stop)
         else:
             pieces.append(piece)
     return pieces
+
+
+def _shift(drive: RFTone | None, truth: TwoEnsembleTruth) -> float:
+    off = 0.0 if drive is None else drive.frequency - truth.drive.centre_frequency
+    return TWO_PI * off if abs(off) > truth.drive.bandwidth else 0.0
 
 
 def runs_of(pieces: Sequence[Piece]) -> list[list[Piece]]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from ...models.pulses import detuned_pulse
 from ...models.two_ensembles import SteadyState, TwoEnsembles, steady_state
-from .beams import TWO_PI
+from .beams import TWO_PI, off_resonance
 from .beams import in_time as _at
 from .lines import ApparatusFault, Timeline, either
 from .truth import TwoEnsembleTruth
@@ -33,6 +33,7 @@ from .two_ensemble_pieces import Gate, Piece, cut_pieces, read_gates
 from .two_ensemble_pieces import runs_of as _runs
 from .two_ensemble_pieces import span_of as _span
 from .two_ensemble_pulse import PulsedShot, SweptShot
+from .two_ensemble_selective import SelectiveShot, selective_pulse
 
 __all__ = [
     "HARMLESS",
@@ -54,6 +55,9 @@ From all-down the infidelity falls below 1e-3 after 5 to 8 for S Delta/Omega >= 
 
 HARMLESS = 1e-6
 """Seconds: coupling light after the preparation that is too short for the atoms to emit."""
+
+LARGEST_SHIFT = 20e3
+"""Hz: a drive that is further off resonance is a mistake and no pulse on one ensemble alone."""
 
 LARGEST_FIRST_TURN = math.pi
 """Radians: a longer first pulse without coupling is a preparation that failed, not a pulse."""
@@ -95,11 +99,13 @@ def read_shot(
         ApparatusFault: If the shot is none that this physics can answer for.
     """
     gates = read_gates(timeline)
-    pieces = cut_pieces(timeline, truth, drive_scale, current_scale)
+    pieces = cut_pieces(timeline, truth, drive_scale, current_scale, LARGEST_SHIFT)
     last = gates[-1].stop if gates else math.inf
     pieces = [piece for piece in pieces if piece.start < last]
     if not any(piece.rabi for piece in pieces):
         return None
+    if any(piece.shift for piece in pieces if piece.rabi):
+        return _selective(pieces, gates, timeline, truth)
     driven = _runs([piece for piece in pieces if piece.rabi])
     if not any(piece.decay for piece in pieces):
         if len(driven) == 1:
@@ -158,6 +164,21 @@ def _pulsed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> P
     if moved:
         return SweptShot(*known, tuple((piece.detuning, piece.duration) for piece in parts))
     return PulsedShot(*known)
+
+
+def _selective(
+    pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline, truth: TwoEnsembleTruth
+) -> SelectiveShot:
+    """One pulse off resonance on unprepared atoms; light off resonance is nothing else."""
+    pulse = selective_pulse(pieces)
+    if pulse is None:
+        wrong = next(piece for piece in pieces if piece.rabi and piece.shift)
+        raise off_resonance(wrong.drive_tone, "drive", wrong.start, truth.drive)
+    for gate in gates:
+        if gate.start < pulse.stop:
+            raise ApparatusFault(_early_gate(gate, pulse, pulse))
+    _check_probes(timeline, pulse, pulse.stop)
+    return SelectiveShot(pulse.rabi, pulse.detuning, pulse.duration, pulse.shift)
 
 
 def _decayed(pieces: list[Piece], gates: Sequence[Gate], timeline: Timeline) -> DecayedShot:

@@ -123,6 +123,36 @@ def test_exchanged_cables_of_the_coil_turn_the_signal_round(tmp_path):
     assert "cables of the gradient coil" in told(result)
 
 
+GATES = (
+    ("timing_box.EF, to: probe.1", "timing_box.GH, to: probe.1"),
+    ("timing_box.GH, to: probe.2", "timing_box.EF, to: probe.2"),
+)
+COIL = (("slope: {nominal: 250.0, spread: 0.015", "slope: {nominal: -250.0, spread: 0.0"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "schedule"),
+    [((), "two_stage"), (COIL, "fixed"), (COIL, "two_stage"), (GATES, "fixed")],
+)
+def test_the_check_of_the_coil_needs_no_range(tmp_path, changes, schedule):
+    """Exchanged cables of the coil, or of the gates, are told by six pulses on one ensemble alone.
+
+    A laboratory wired as meant is not flagged, the truth is where it was, and a stored run says
+    the same again.
+    """
+    result, _ = rehearse(tmp_path, *changes, shots=100, block=100, schedule=schedule, coil_check=6)
+    assert result.estimate is not None and result.truth is not None
+    assert result.shots == 106 and result.estimate.shots == 100
+    reversed_ = "cables of the gradient coil (or two coils) exchanged" in told(result)
+    assert reversed_ == bool(changes)
+    if not changes:
+        signal = result.estimate["signal"]
+        assert abs(signal.value - result.truth["signal"]) < 4.5 * signal.std
+    again = stored_estimator(result.run)
+    again.update(stored_records(result.run))
+    assert again.estimate().flags == result.estimate.flags
+
+
 def test_a_signal_of_the_other_sign_is_seen_in_the_result(tmp_path):
     """Minus its true value within the interval's reach; its range says where to look."""
     result, _ = rehearse(

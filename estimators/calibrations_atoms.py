@@ -25,7 +25,8 @@ from .estimate import Estimate, Quantity
 Array = NDArray[np.float64]
 
 _NAME = "atom numbers from mean counts and projection noise"
-_FEWEST = 4
+_FEWEST = 6
+"""Settings: three lengths of the pulse, two ensembles."""
 _RATES = 60
 _UNLIKE = 4.0
 """Standard deviations between the two ensembles that are told."""
@@ -86,7 +87,7 @@ class AtomNumbers:
     def estimate(self, level: float = 0.95) -> Estimate:
         """atoms (mean of both), atoms_1, atoms_2; rabi_frequency (Hz), gain, background.
 
-        With fewer than two lengths nothing is determined, and a flag says so.
+        With fewer than three lengths nothing is determined, and a flag says so.
 
         Raises:
             RecordError: on no good shot.

@@ -213,9 +213,15 @@ class CalibrateSettling(PulseCalibration):
     def bounds(
         self, calibrations: Calibrations, estimate: Estimate, shots: int
     ) -> CalibrationBounds:
-        """Of the settling time, at the estimate's values."""
+        """Of the settling time, at the estimate's values.
+
+        Raises:
+            ValueError: There is no step in it, so nothing to settle.
+        """
         names = ("time_constant", "delay", "before", "after")
         theta = np.array([estimate[name].value for name in names])
+        if theta[2] == theta[3]:
+            raise ValueError("without a step there is no bound of its time constant")
         taken = shots / self.planned_shots * self.settings.shots
         turns = math.log(1 / self.settings.tolerance) / math.sqrt(taken)
         times = np.array(self.settings.times)

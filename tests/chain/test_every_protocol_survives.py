@@ -48,6 +48,7 @@ class Small:
 FEW = {"atoms_per_ensemble: 100": "atoms_per_ensemble: 20"}
 THIRTY = {"    atoms: 100": "    atoms: 30"}
 SMALL: Mapping[str, Small] = {
+    "calibrate_atom_number": Small({"shots": 3, "dark_shots": 3}),
     "calibrate_coupling": Small({"shots": 5, "dark_shots": 10}, blocks=12),
     "calibrate_detector": Small({"shots": 10, "dark_shots": 10}, blocks=2),
     "calibrate_detuning": Small({"shots": 4, "dark_shots": 10}, blocks=12),

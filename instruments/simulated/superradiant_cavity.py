@@ -36,8 +36,11 @@ from .superradiant_truth import SuperradiantTruth
 
 Array = NDArray[np.float64]
 
-MOST_NOISE = 0.5
-"""Largest standard deviation of a spin component, in units of the ensemble's spin N_k/2."""
+MOST_NOISE = 0.4
+"""Largest standard deviation of a spin component, in units of the ensemble's spin N_k/2, ever."""
+
+LOOKS = 32
+"""Times of a hold at which that is looked at."""
 
 EDGE = 1e-9
 """Seconds in which the drive goes from one step to the next."""
@@ -147,22 +150,22 @@ class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
             drives += [unit * step.amplitude] * 2
             now += step.duration
         profile = DriveProfile(tuple(times), tuple(drives)) if times else 0.0
-        moments = evolve_moments(ensembles, 0.0, profile, [now])
+        moments = evolve_moments(ensembles, 0.0, profile, np.linspace(0.0, now, LOOKS))
         size = len(truth.atoms)
-        covariance = moments.covariance[-1].reshape(size, 3, size, 3)
+        history = moments.covariance.reshape(-1, size, 3, size, 3)
         spins = 0.5 * np.array(truth.atoms)
         noise = [
-            math.sqrt(float(np.linalg.eigvalsh(covariance[k, :, k])[-1])) / spins[k]
+            math.sqrt(float(np.linalg.eigvalsh(history[:, k, :, k])[:, -1].max())) / spins[k]
             for k in range(size)
         ]
         if max(noise) > MOST_NOISE:
             raise ApparatusFault(
-                f"the noise of ensemble {int(np.argmax(noise)) + 1} has grown to {max(noise):.2g} "
-                f"of its spin, and up to {MOST_NOISE:g} can be answered for: the drive is near or "
+                f"the noise of ensemble {int(np.argmax(noise)) + 1} grows to {max(noise):.2g} of "
+                f"its spin, and up to {MOST_NOISE:g} can be answered for: the drive is near or "
                 "above the critical one, or pulse and hold do not fit: lower the RF power on "
                 "drive.rf, or the pulse's length"
             )
-        return SpinState(moments.mean_spins[-1], np.asarray(covariance, dtype=np.float64))
+        return SpinState(moments.mean_spins[-1], np.asarray(history[-1], dtype=np.float64))
 
     def told(self, latest: SuperradiantShot | None) -> dict[str, Any]:
         """Truth of the cavity, and of the latest state its squeezing matrix for S_x.

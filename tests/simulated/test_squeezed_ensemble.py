@@ -145,8 +145,8 @@ def test_an_opo_above_its_threshold_is_refused() -> None:
         law(shot(squeezer_rf=(Stretch(0.0, PERIOD, tone(1.0, 1.0)),)), strong)
 
 
-@pytest.mark.parametrize("name", ["squeezed_reservoir"])
-def test_the_shipped_station_passes_its_check(
+@pytest.mark.parametrize("name", ["squeezed_reservoir", "superradiant_cavity"])
+def test_the_shipped_stations_pass_their_checks(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`cavitylab station check`: every instrument connected, every role healthy."""

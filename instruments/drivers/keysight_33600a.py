@@ -1,9 +1,9 @@
 """Keysight 33500B / 33600A waveform generator: shaped drives and ramps, started by a trigger.
 
 Extends QCoDeS' own driver, whose parameters and methods all stay: this one adds the
-rules for the link, arbitrary waveforms and sequences from binary blocks, and voltages
-that are checked against the laboratory's limits and read back. Facts no source at hand
-states are in `UNVERIFIED`.
+rules for the link, arbitrary waveforms and sequences from binary blocks, modulation by
+the internal source and frequency sweeps, and voltages that are checked against the
+laboratory's limits and read back. Facts no source at hand states are in `UNVERIFIED`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ UNVERIFIED: tuple[str, ...] = (
     "Wording and numbers of the device's own errors: shown as they come.",
     "How long a block takes to be taken in: *OPC? is asked with a time-out that grows with it.",
     "Highest sample rate of each model: the generator refuses more.",
+    "Amplitude modulation of depth 0 % halves the amplitude, of 100 % reaches it in full.",
+    "Switching one of AM, FM, PM, sweep and burst on switches the others off.",
+    "Before and between triggered sweeps the output has the start frequency.",
+    "Ranges of modulation and sweep: those of `keysight_33600a_modulation.py`; the generator may "
+    "take less.",
 )
 """What no source at hand states; to be tried on the real unit."""
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from qcodes.instrument_drivers.Keysight import Keysight33xxxOutputChannel
 from qcodes.validators import Enum, Numbers
 
 from ..errors import InstrumentError, LimitError
 from .base import finite
+from .keysight_33600a_modulation import ModulatedChannel
 
 if TYPE_CHECKING:
     from qcodes.parameters import Parameter
@@ -62,7 +62,7 @@ class SequenceStep:
         return f"{self.waveform},{repeats},{self.play},{self.marker},{self.marker_point}"
 
 
-class Keysight33600AChannel(Keysight33xxxOutputChannel):
+class Keysight33600AChannel(ModulatedChannel):
     """One output: all of QCoDeS' channel, with voltages that are checked and read back.
 
     Args:
@@ -77,6 +77,7 @@ class Keysight33600AChannel(Keysight33xxxOutputChannel):
         self._output = f"OUTP{number}"
         self._add_voltages()
         self._add_waveforms()
+        self._add_modulation()
 
     def _replace(self, name: str) -> None:
         """Take a parameter of the stock channel out, to add it again with checks."""

@@ -244,7 +244,9 @@ class TestBursts:
         assert len(unit.laboratory.burst.portions) == 1
         assert unit.laboratory.burst.portions[0].stop == 1000
 
-    @pytest.mark.parametrize("message", ["FUNC NOIS", "AM:STAT ON", "BURS:MODE GAT;STAT ON"])
+    @pytest.mark.parametrize(
+        "message", ["FUNC NOIS", "AM:SOUR EXT", "FUNC PULS;:FM:STAT ON", "BURS:MODE GAT;STAT ON"]
+    )
     def test_what_is_not_simulated_is_refused(self, unit: Any, message: str) -> None:
         """Honestly, with -221."""
         assert unit.error_after(message) == "-221"

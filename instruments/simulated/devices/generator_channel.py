@@ -20,6 +20,7 @@ class Channel:
     """Amplitude and offset are kept as open-circuit volts: a load only changes how they are shown.
 
     Attributes:
+        modulation: AM, FM, PM or SWE, of which at most one is on; else empty.
         since: Time on the clock at which the present function began.
         triggers: Times of the latest triggers.
     """
@@ -29,6 +30,7 @@ class Channel:
         self.function = "SIN"
         self.selected = BUILT_IN
         self.on = False
+        self.modulation = ""
         self.load = OUTPUT_RESISTANCE
         self.unit = "VPP"
         self.amplitude_emf = 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,18 @@ from ..lines import RFTone, Stretch, tidy
 from ..shots import Shot
 from .base import falling_edges, rising_edges
 from .generator_channel import Channel
+from .generator_modulation import Carrier, Modulation, Sweep
 from .scpi_blocks import BlockScpiDevice
-from .waveform_output import Part, Playing, Samples, Shape, boundaries, bursts, values
+from .waveform_output import (
+    MOST_STRETCHES,
+    Part,
+    Playing,
+    Samples,
+    Shape,
+    boundaries,
+    bursts,
+    values,
+)
 
 SOURCE = "[SOURce#:]"
 
@@ -60,6 +71,38 @@ class GeneratorOutputs(BlockScpiDevice):
         symmetry = self.of(one, "FUNCtion:RAMP:SYMMetry") / 100.0
         return Shape(channel.function, frequency, phase, symmetry, duty)
 
+    def carrier(self, one: int) -> Carrier | None:
+        """The modulation or sweep of channel `one`, in seconds on the clock less `since`."""
+        channel, kind = self.channels[one], self.channels[one].modulation
+        if not kind:
+            return None
+        if kind == "SWE":
+            triggers, source = None, self.value("TRIGger#:SOURce", one)
+            if source in ("EXT", "BUS"):
+                triggers = tuple(time - channel.since for time in channel.triggers)
+            return Sweep(
+                float(self.of(one, "FREQuency:STARt")),
+                float(self.of(one, "FREQuency:STOP")),
+                float(self.of(one, "SWEep:TIME")),
+                float(self.of(one, "SWEep:HTIMe")),
+                float(self.of(one, "SWEep:RTIMe")),
+                self.of(one, "SWEep:SPACing") == "LOG",
+                triggers,
+                float(self.value("TRIGger#:TIMer", one)) if source == "TIM" else 0.0,
+            )
+        name, unit = {
+            "AM": ("AM[:DEPTh]", 100.0),
+            "FM": ("FM[:DEViation]", 1.0),
+            "PM": ("PM[:DEViation]", 360.0),
+        }[kind]
+        return Modulation(
+            kind,
+            float(self.of(one, "FREQuency")),
+            float(self.of(one, name)) / unit,
+            str(self.of(one, f"{kind}:INTernal:FUNCtion")),
+            float(self.of(one, f"{kind}:INTernal:FREQuency")),
+        )
+
     def playing(self, one: int, start: float, stop: float) -> list[Playing]:
         """What channel `one` plays between two times on the clock."""
         channel, parts = self.channels[one], self.parts(one)
@@ -101,8 +144,13 @@ class GeneratorOutputs(BlockScpiDevice):
         channel = self.channels[one]
         if not channel.on:
             return np.zeros(len(times))
-        shape = np.zeros(len(times))
-        if channel.function != "DC":
+        shape, carrier = np.zeros(len(times)), self.carrier(one)
+        if carrier is not None:
+            elapsed = times - channel.since
+            turned = carrier.turns(elapsed) + float(self.of(one, "PHASe")) / 360.0
+            once = replace(self._shape(one, 0.0), frequency=1.0)
+            shape = carrier.factor(elapsed) * once.at(turned)
+        elif channel.function != "DC":
             rest = float(self.parts(one)[0].wave.at(np.zeros(1))[0])
             playing = self.playing(one, float(times[0]), float(times[-1]) + 1e-12)
             shape = values(playing, rest, times)
@@ -128,6 +176,9 @@ class GeneratorOutputs(BlockScpiDevice):
         tone = self._tone(one)
         if tone is not None:
             return (Stretch(0.0, shot.period, tone),)
+        carrier = self.carrier(one)
+        if carrier is not None and self._is_radio(one):
+            return self._tones(one, carrier, shot)
         stop = shot.start + shot.period
         edges = boundaries(self.playing(one, shot.start, stop), shot.start, stop)
         volts = self._level(one, 0.5 * (edges[1:] + edges[:-1]))
@@ -136,17 +187,43 @@ class GeneratorOutputs(BlockScpiDevice):
             for a, b, v in zip(edges[:-1], edges[1:], volts, strict=True)
         )
 
-    def _tone(self, one: int) -> RFTone | None:
-        """A continuous sine without offset is radio frequency."""
+    def _is_radio(self, one: int) -> bool:
+        """A sine without offset that no burst cuts."""
         channel = self.channels[one]
         burst = self.of(one, "BURSt:STATe")
-        if channel.function != "SIN" or burst or channel.offset_emf:
+        return not (channel.function != "SIN" or burst or channel.offset_emf)
+
+    def _tone(self, one: int) -> RFTone | None:
+        """A continuous sine without offset is radio frequency."""
+        if not self._is_radio(one) or self.carrier(one) is not None:
             return None
+        return self._at(one, float(self.of(one, "FREQuency")), 1.0)
+
+    def _at(self, one: int, frequency: float, factor: float, turned: float = 0.0) -> RFTone:
+        """The tone with a factor on its amplitude, ahead by some cycles."""
         load = self.settings["input_impedance"]
-        peak = 0.5 * channel.amplitude_emf * load / (load + 50.0)
-        dbm = 10.0 * math.log10(peak**2 / (2.0 * load) / 1e-3)
-        frequency = float(self.of(one, "FREQuency"))
-        return RFTone(frequency, dbm, float(self.of(one, "PHASe")))
+        peak = 0.5 * abs(factor) * self.channels[one].amplitude_emf * load / (load + 50.0)
+        dbm = 10.0 * math.log10(max(peak, 1e-12) ** 2 / (2.0 * load) / 1e-3)
+        ahead = 360.0 * turned + (180.0 if factor < 0.0 else 0.0)
+        return RFTone(frequency, dbm, float(self.of(one, "PHASe")) + ahead)
+
+    def _tones(self, one: int, carrier: Carrier, shot: Shot) -> tuple[Stretch, ...]:
+        """A modulated or swept sine: tones in pieces, each as in its middle."""
+        count = math.ceil(min(shot.period / carrier.grid, MOST_STRETCHES))
+        edges = np.linspace(0.0, shot.period, count + 1)
+        middle = shot.start - self.channels[one].since + 0.5 * (edges[1:] + edges[:-1])
+        frequencies, factors = carrier.frequency(middle), carrier.factor(middle)
+        ahead = np.zeros(count)
+        if isinstance(carrier, Modulation) and carrier.kind == "PM":
+            ahead = carrier.turns(middle) - carrier.carrier * middle
+        rows = zip(
+            edges[:-1].tolist(), edges[1:].tolist(), frequencies.tolist(), factors.tolist(),
+            ahead.tolist(), strict=True,
+        )  # fmt: skip
+        return tidy(
+            Stretch(begin, end, self._at(one, frequency, factor, turned))
+            for begin, end, frequency, factor, turned in rows
+        )
 
     def _sync(self, shot: Shot) -> tuple[Stretch, ...]:
         one = 2 if self.value("OUTPut:SYNC:SOURce") == "CH2" else 1
@@ -168,6 +245,10 @@ class GeneratorOutputs(BlockScpiDevice):
         channel = self.channels[one]
         if not channel.on or channel.function == "DC" or self._tone(one) is not None:
             return True
+        carrier = self.carrier(one)
+        if isinstance(carrier, Sweep) and carrier.triggers is not None:
+            inside = [time - shot.start for time in channel.triggers if time >= shot.start]
+            return all(time + carrier.length <= shot.period for time in inside)
         if not self.of(one, "BURSt:STATe"):
             return False
         if self.value("TRIGger#:SOURce", one) not in ("EXT", "BUS"):

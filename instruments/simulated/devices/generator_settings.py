@@ -44,6 +44,28 @@ def settings(max_frequency: float) -> tuple[Setting, ...]:
         Setting(f"{source}FUNCtion:ARBitrary:ADVance", "SRAT", ("TRIGger", "SRATe")),
         Setting(f"{source}FREQuency", 1e3, low=1e-6, high=max_frequency, unit="HZ", shown=real),
         Setting(f"{source}FREQuency:MODE", "CW", ("CW", "LIST", "SWEep", "FIXed")),
+        Setting(f"{source}FREQuency:STARt", 100.0, low=1e-6, high=max_frequency, unit="HZ",
+                shown=real),
+        Setting(f"{source}FREQuency:STOP", 1e3, low=1e-6, high=max_frequency, unit="HZ",
+                shown=real),
+        Setting(f"{source}SWEep:TIME", 1.0, low=1e-3, high=25e4, unit="S", shown=real),
+        Setting(f"{source}SWEep:HTIMe", 0.0, low=0.0, high=3600.0, unit="S", shown=real),
+        Setting(f"{source}SWEep:RTIMe", 0.0, low=0.0, high=3600.0, unit="S", shown=real),
+        Setting(f"{source}SWEep:SPACing", "LIN", ("LINear", "LOGarithmic")),
+        Setting(f"{source}AM[:DEPTh]", 100.0, low=0.0, high=120.0, shown=real),
+        Setting(f"{source}FM[:DEViation]", 100.0, low=0.0, high=max_frequency, unit="HZ",
+                shown=real),
+        Setting(f"{source}PM[:DEViation]", 180.0, low=0.0, high=360.0, unit="DEG", shown=real),
+        *(
+            Setting(f"{source}{kind}:INTernal:FREQuency", rate, low=1e-6, high=5e6, unit="HZ",
+                    shown=real)
+            for kind, rate in (("AM", 100.0), ("FM", 10.0), ("PM", 10.0))
+        ),
+        *(
+            Setting(f"{source}{kind}:INTernal:FUNCtion", "SIN",
+                    ("SINusoid", "SQUare", "TRIangle", "RAMP", "NRAMp"))
+            for kind in ("AM", "FM", "PM")
+        ),
         Setting(f"{source}PHASe", 0.0, low=-360.0, high=360.0, unit="DEG", shown=real),
         Setting(f"{source}BURSt:STATe", False),
         Setting(f"{source}BURSt:MODE", "TRIG", ("TRIGgered", "GATed")),

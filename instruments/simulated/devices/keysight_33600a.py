@@ -2,11 +2,12 @@
 
 Simulated: standard functions, arbitrary waveforms and sequences from text or binary blocks,
 bursts from every trigger source, amplitude in three units at any load, hard voltage limits,
-sync. A continuous sine is on its line as an `RFTone`; everything else as a voltage cut
-into pieces. Modulation, sweeps, noise and gated bursts are refused with -221.
+sync; AM, FM, PM by the internal source, and sweeps. A continuous sine is on its line as an
+`RFTone`, a modulated or swept one as tones in pieces; everything else as a voltage cut into
+pieces. External modulation, noise and gated bursts are refused with -221.
 
-Error numbers 785 and 786, the waveform's rest between bursts (its first point) and the time
-that a block takes are a model: no manual is at hand.
+Error numbers 785 and 786, the waveform's rest between bursts (its first point), the time that a
+block takes, what depth means and what excludes what are a model: no manual is at hand.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .scpi_language import Call, ScpiError, Setting, choice, command, number
 from .waveform_memory import DAC_FULL, MOST_TEXT_POINTS
 
 FUNCTIONS = ("SINusoid", "SQUare", "TRIangle", "RAMP", "PULSe", "PRBS", "NOISe", "ARB", "DC")
+CARRIERS = ("SIN", "SQU", "TRI", "RAMP")
 SIMULATED = ("SIN", "SQU", "TRI", "RAMP", "PULS", "ARB", "DC")
 BLOCK_RATE = 10e6
 """Bytes per second at which a block is taken in (model)."""
@@ -96,6 +98,7 @@ class Keysight33600A(GeneratorOutputs):
         if word not in SIMULATED:
             raise ScpiError(-221, "Settings conflict; this function is not simulated")
         channel.function = word
+        channel.modulation = channel.modulation if word in CARRIERS else ""
         channel.restart(self.now())
 
     @command("[SOURce#:]FUNCtion?")
@@ -134,18 +137,65 @@ class Keysight33600A(GeneratorOutputs):
         if self.value(SOURCE + "BURSt:MODE", call.numbers[0]) == "GAT":
             raise ScpiError(-221, "Settings conflict; gated bursts are not simulated")
         self.put(SOURCE + "BURSt:STATe", call.switch(), call.numbers[0])
+        channel.modulation = "" if call.switch() else channel.modulation
         channel.restart(self.now())
 
-    @command("[SOURce#:]AM:STATe", "[SOURce#:]FM:STATe", "[SOURce#:]PM:STATe",
-             "[SOURce#:]SWEep:STATe")  # fmt: skip
-    def _set_modulation(self, call: Call) -> None:
-        if call.switch():
-            raise ScpiError(-221, "Settings conflict; modulation is not simulated")
+    @command("[SOURce#:]AM:STATe")
+    def _set_am(self, call: Call) -> None:
+        self._modulate(call, "AM")
 
-    @command("[SOURce#:]AM:STATe?", "[SOURce#:]FM:STATe?", "[SOURce#:]PM:STATe?",
-             "[SOURce#:]SWEep:STATe?")  # fmt: skip
-    def _get_modulation(self, call: Call) -> str:
-        return "0"
+    @command("[SOURce#:]FM:STATe")
+    def _set_fm(self, call: Call) -> None:
+        self._modulate(call, "FM")
+
+    @command("[SOURce#:]PM:STATe")
+    def _set_pm(self, call: Call) -> None:
+        self._modulate(call, "PM")
+
+    @command("[SOURce#:]SWEep:STATe")
+    def _set_sweep(self, call: Call) -> None:
+        self._modulate(call, "SWE")
+
+    def _modulate(self, call: Call, kind: str) -> None:
+        """One of AM, FM, PM, sweep and burst at a time: the last one that is switched on."""
+        channel, one, on = self._channel(call), call.numbers[0], call.switch()
+        if not on:
+            channel.modulation = "" if channel.modulation == kind else channel.modulation
+            return
+        if channel.function not in CARRIERS:
+            raise ScpiError(-221, "Settings conflict; this carrier is not simulated modulated")
+        if kind == "FM" and self.of(one, "FM[:DEViation]") > self.of(one, "FREQuency"):
+            raise ScpiError(-221, "Settings conflict; the deviation exceeds the frequency")
+        self.put(SOURCE + "BURSt:STATe", False, one)
+        channel.modulation = kind
+        channel.restart(self.now())
+
+    @command("[SOURce#:]AM:STATe?")
+    def _get_am(self, call: Call) -> str:
+        return str(int(self._channel(call).modulation == "AM"))
+
+    @command("[SOURce#:]FM:STATe?")
+    def _get_fm(self, call: Call) -> str:
+        return str(int(self._channel(call).modulation == "FM"))
+
+    @command("[SOURce#:]PM:STATe?")
+    def _get_pm(self, call: Call) -> str:
+        return str(int(self._channel(call).modulation == "PM"))
+
+    @command("[SOURce#:]SWEep:STATe?")
+    def _get_sweep(self, call: Call) -> str:
+        return str(int(self._channel(call).modulation == "SWE"))
+
+    @command("[SOURce#:]AM:SOURce", "[SOURce#:]FM:SOURce", "[SOURce#:]PM:SOURce")
+    def _set_modulation_source(self, call: Call) -> None:
+        self._channel(call)
+        if choice(call.text(), "INTernal", "EXTernal", "CH1", "CH2") != "INT":
+            raise ScpiError(-221, "Settings conflict; only internal modulation is simulated")
+
+    @command("[SOURce#:]AM:SOURce?", "[SOURce#:]FM:SOURce?", "[SOURce#:]PM:SOURce?")
+    def _get_modulation_source(self, call: Call) -> str:
+        self._channel(call)
+        return "INT"
 
     # -- voltage ------------------------------------------------------------------------
 

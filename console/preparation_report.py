@@ -93,7 +93,7 @@ def draw_relaxation(
 
     from ..models.relaxation_outcomes import relaxing_outcomes
     from ..models.two_ensembles import TwoEnsembles
-    from .figures import DATA, FIT
+    from .figures import DATA, FIT, TRUTH
 
     estimate = result.estimate
     if estimate is None:
@@ -106,8 +106,10 @@ def draw_relaxation(
         2 * math.pi * estimate[name].value
         for name in ("rabi_frequency", "detuning_difference", "collective_decay")
     ]
-    pair = TwoEnsembles(atoms / 2, rate[0], rate[1], collective_decay=rate[2])
-    tables = relaxing_outcomes(pair, fine).probability
+    exchange = 2 * math.pi * _value_of(result, "exchange", protocol.settings.exchange_hz)
+    pair = TwoEnsembles(atoms / 2, rate[0], rate[1], exchange, rate[2])
+    solved = relaxing_outcomes(pair, fine, photons=protocol.settings.cavity_output)
+    tables = solved.probability
     n = np.arange(atoms + 1.0)
     both = np.add.outer(n, n), np.subtract.outer(n, n)
     for column, (marker, shift) in enumerate((("o", -0.004), ("s", 0.004))):
@@ -136,6 +138,18 @@ def draw_relaxation(
     for axes in (means, variances):
         axes.set_xlabel("hold (ms)")
         axes.legend(frameon=False, fontsize=8)
+    if solved.photons is None:
+        return
+    seen = result.records["counts"].values[_good(result, 0)][:, 0].astype(float)
+    got, error = _grouped(holds, seen, places)
+    means.legend(frameon=False, fontsize=8, loc="lower right")
+    light = means.twinx()
+    light.errorbar(1e3 * places, got, error, fmt="^", color=TRUTH, ms=4)
+    photons = solved.photons.mean.sum(axis=(1, 2))
+    curve = estimate["efficiency"].value * photons + estimate["output_background"].value * fine
+    light.plot(1e3 * fine, curve, color=TRUTH, lw=1.2, ls="--")
+    light.set_ylabel("counts of the cavity's output until then (triangles)", color=TRUTH)
+    light.set_ylim(0.0, None)
 
 
 def draw_tomography(axes: Axes, result: RunResult, protocol: ExperimentProtocol) -> None:
@@ -184,6 +198,13 @@ def _darkness(result: RunResult, protocol: ExperimentProtocol) -> str:
     )
 
 
+def _value_of(result: RunResult, name: str, otherwise: float) -> float:
+    estimate = result.estimate
+    if estimate is None or name not in estimate.quantities:
+        return otherwise
+    return estimate[name].value
+
+
 def _has_tomography(result: RunResult) -> bool:
     return result.estimate is not None and "a" in result.estimate.diagnostics
 
@@ -200,7 +221,7 @@ def _column(result: RunResult, name: str, analysis: int) -> Any:
 
 
 def _counts(result: RunResult, analysis: int) -> Any:
-    return result.records["counts"].values[_good(result, analysis)].astype(float)
+    return result.records["counts"].values[_good(result, analysis)][:, -2:].astype(float)
 
 
 def _atoms_of(result: RunResult, analysis: int) -> tuple[Any, Any]:

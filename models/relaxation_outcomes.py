@@ -14,6 +14,14 @@ leaves populations alone; exchange of the ensembles maps (Delta, chi) to (-Delta
 does not tell the sign of Delta and is symmetric in n1, n2 without exchange; with exchange its
 asymmetry has the sign of chi.
 
+With the photons K that left the cavity until t come E[K; n1, n2] and E[K(K-1); n1, n2], moments
+on each outcome: with J rho = Gamma L rho L^+ the jump,
+
+    mu' = L mu + J rho,        nu' = L nu + 2 J mu,
+
+again in the same pass (derivatives of P_z, z per photon, at z = 1). A detector that sees a share
+eta of the photons has eta mu and eta^2 nu.
+
 All (2S+1)^2 states are kept: for small spins.
 """
 
@@ -50,12 +58,30 @@ class RelaxingOutcomes:
         probability: (T, 2S+1, 2S+1), n1 and n2 ascending.
         slopes: (k, T, 2S+1, 2S+1), derivatives by ln Gamma, ln Omega, ln Delta, and by chi
             itself where that was asked for; empty without derivatives.
+        photons: what left the cavity meanwhile, where that was asked for.
     """
 
     parameters: TwoEnsembles
     times: Array
     probability: Array = field(repr=False)
     slopes: Array = field(repr=False)
+    photons: RelaxingPhotons | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelaxingPhotons:
+    """Photons K that left the cavity from the start to t, on each outcome of the atoms.
+
+    Attributes:
+        mean: (T, 2S+1, 2S+1), E[K; n1, n2]: over the probability the mean of such shots, summed
+            up that of all.
+        slopes: (k, T, 2S+1, 2S+1), as the slopes of the probability.
+        pairs: (T, 2S+1, 2S+1), E[K(K-1); n1, n2].
+    """
+
+    mean: Array
+    slopes: Array
+    pairs: Array
 
 
 def relaxing_outcomes(
@@ -64,6 +90,7 @@ def relaxing_outcomes(
     *,
     derivatives: bool = False,
     exchange: bool = False,
+    photons: bool = False,
 ) -> RelaxingOutcomes:
     """Joint distribution of the atoms at each time after starting from all atoms down.
 
@@ -72,28 +99,40 @@ def relaxing_outcomes(
         times: rising, not negative.
         derivatives: whether slopes are wanted; takes two to three times as long.
         exchange: whether the slope by chi is wanted too (complex numbers: twice the time).
+        photons: whether the photons' moments are wanted too (twice the time, and a bit).
 
     Raises:
         ValueError: on a spin above `LARGEST_SPIN`, on times that fall or are negative.
         ArithmeticError: when the propagation loses the trace (not seen in practice).
     """
     wanted = rising_times(times)
-    system = _system(parameters)
+    system = relaxing_system(parameters)
     rates = _rate_matrices(parameters, system, exchange) if derivatives else ()
     picks = _Diagonal.of(parameters, system)
-    ellipse, measured, _ = _follow(system, rates, float(wanted[-1]), picks.entries)
-    probability = picks.tables(dense_output(ellipse, wanted, measured))
-    if not derivatives:
-        return RelaxingOutcomes(parameters, wanted, probability[0], np.zeros((0, 0, 0, 0)))
-    ends = [
-        picks.tables(dense_output(ellipse, wanted * (1.0 + step), measured))[0]
-        for step in (_STEP, -_STEP)
-    ]
-    by_decay = (ends[0] - ends[1]) / (2.0 * _STEP) - probability[1] - probability[2]
+    ellipse, measured, _ = _follow(system, rates, float(wanted[-1]), picks.entries, photons)
+    tables = picks.tables(dense_output(ellipse, wanted, measured))
+    each = 1 + len(rates)
+    slopes: tuple[Array, ...] = (np.zeros((0, 0, 0, 0)), np.zeros((0, 0, 0, 0)))
+    if derivatives:
+        ends = [
+            picks.tables(dense_output(ellipse, wanted * (1.0 + step), measured))
+            for step in (_STEP, -_STEP)
+        ]
+        by_time = (ends[0] - ends[1]) / (2.0 * _STEP)
+        slopes = tuple(
+            _with_decay(by_time[first], tables[first + 1 : first + each], parameters, exchange)
+            for first in (0, each if photons else 0)
+        )
+    light = RelaxingPhotons(tables[each], slopes[1], tables[-1]) if photons else None
+    return RelaxingOutcomes(parameters, wanted, tables[0], slopes[0], light)
+
+
+def _with_decay(by_time: Array, others: Array, parameters: TwoEnsembles, exchange: bool) -> Array:
+    """The slopes with that by ln Gamma first, which follows from ln t and the others."""
+    by_decay = by_time - others[0] - others[1]
     if exchange:
-        by_decay -= parameters.exchange * probability[3]
-    slopes = np.concatenate([by_decay[None], probability[1:]])
-    return RelaxingOutcomes(parameters, wanted, probability[0], slopes)
+        by_decay -= parameters.exchange * others[2]
+    return np.concatenate([by_decay[None], others])
 
 
 def relaxed_state(parameters: TwoEnsembles, time: float) -> NDArray[np.complex128]:
@@ -107,14 +146,13 @@ def relaxed_state(parameters: TwoEnsembles, time: float) -> NDArray[np.complex12
         ArithmeticError: when the propagation loses the trace (not seen in practice).
     """
     duration = not_negative(time, "time")
-    system = _system(parameters)
+    system = relaxing_system(parameters)
     phi = system.all_down()
     rho: Matrix = np.multiply.outer(phi, phi)
     if duration > 0.0:
-        _, _, stacked = _follow(system, (), duration, None)
+        _, _, stacked = _follow(system, (), duration, None, False)
         rho = stacked[:, 0, :]
-    gauge = (-1j) ** ((system.total + system.projection) % 4)
-    turned = _coupling(parameters.spin, system) * gauge
+    turned = to_product_basis(system)
     state = turned @ rho @ turned.conj().T
     normalised: NDArray[np.complex128] = state / np.trace(state).real
     return normalised
@@ -127,13 +165,32 @@ def emission_rate(parameters: TwoEnsembles, state: NDArray[np.complex128]) -> fl
     return float(parameters.collective_decay * emitted)
 
 
-def _system(parameters: TwoEnsembles) -> Generator:
+def emission_in(parameters: TwoEnsembles, window: tuple[float, float]) -> float:
+    """Mean photons per time that leave the cavity in a window after starting from all down.
+
+    Raises:
+        ValueError: on a spin above `LARGEST_SPIN`, or on a window that ends before it begins.
+    """
+    found = relaxing_outcomes(parameters, window, photons=True).photons
+    until = np.zeros(2) if found is None else found.mean.sum(axis=(1, 2))
+    return float((until[1] - until[0]) / max(window[1] - window[0], 1e-300))
+
+
+def relaxing_system(parameters: TwoEnsembles) -> Generator:
+    """The generator of a pair that is small enough for all its states to be kept."""
     if parameters.spin > LARGEST_SPIN:
         raise ValueError(
             f"Argument `parameters` must have a spin of at most {LARGEST_SPIN:g} for the exact "
             f"outcomes of a relaxing pair, but has {parameters.spin:g}."
         )
     return generator(parameters)
+
+
+def to_product_basis(system: Generator) -> NDArray[np.complex128]:
+    """Amplitudes of |n1, n2> from those of the generator's states and gauge, (d^2, states)."""
+    gauge = (-1j) ** ((system.total + system.projection) % 4)
+    turned: NDArray[np.complex128] = _coupling(system.parameters.spin, system) * gauge
+    return turned
 
 
 def _rate_matrices(parameters: TwoEnsembles, system: Generator, exchange: bool) -> tuple[Any, ...]:
@@ -154,10 +211,11 @@ def _rate_matrices(parameters: TwoEnsembles, system: Generator, exchange: bool) 
 
 
 def _follow(
-    system: Generator, rates: tuple[Any, ...], duration: float, entries: Any
+    system: Generator, rates: tuple[Any, ...], duration: float, entries: Any, photons: bool
 ) -> tuple[Ellipse, Array, Matrix]:
     """Propagate all atoms down with its derivatives; a wider ellipse where one is too small."""
-    size, blocks = system.size, 1 + len(rates)
+    each = 1 + len(rates)
+    size, blocks = system.size, 2 * each + 1 if photons else each
     kind = np.result_type(system.drift.dtype, *(one.dtype for one in rates))
     start: Matrix = np.zeros((size, blocks, size), dtype=kind)
     phi = system.all_down()
@@ -165,7 +223,8 @@ def _follow(
     ellipse = spectral_ellipse(system)
     steps = max(duration, 1e-12)
     for _ in range(6):
-        end, measured = propagate(_stacked(system, rates, kind), start, ellipse, steps, entries)
+        recursion = _stacked(system, rates, kind, photons)
+        end, measured = propagate(recursion, start, ellipse, steps, entries)
         lost = 1.0 - float(np.real(np.trace(end[:, 0, :])))
         if abs(lost) < _TRACE_ERROR:
             return ellipse, measured, end
@@ -174,10 +233,15 @@ def _follow(
 
 
 def _stacked(
-    system: Generator, rates: tuple[Any, ...], kind: Any
+    system: Generator, rates: tuple[Any, ...], kind: Any, photons: bool
 ) -> Callable[[float, float], Callable[[Matrix, Matrix, float], None]]:
-    """The recursion of `propagate` for (n, blocks, n): the state, and its derivatives."""
-    size, blocks = system.size, 1 + len(rates)
+    """The recursion of `propagate` for (n, blocks, n): the state, and its derivatives.
+
+    With photons the same of their means follows, and last their pairs.
+    """
+    each = 1 + len(rates)
+    size, blocks = system.size, 2 * each + 1 if photons else each
+    starts = (0, each) if photons else (0,)
 
     def recursion(scale: float, shift: float) -> Callable[[Matrix, Matrix, float], None]:
         half = scale * (system.drift + 0.5 * shift * sp.eye_array(size, format="csr"))
@@ -186,14 +250,19 @@ def _stacked(
 
         def advance(now: Matrix, before: Matrix, back: float) -> None:
             left = (half @ now.reshape(size, -1)).reshape(size, blocks, size)
-            first = np.ascontiguousarray(now[:, 0, :])
-            for index, one in enumerate(turned, 1):
-                left[:, index, :] += one @ first
+            for begin in starts:
+                first = np.ascontiguousarray(now[:, begin, :])
+                for index, one in enumerate(turned, begin + 1):
+                    left[:, index, :] += one @ first
             before *= -back
             before += left
             other = left.transpose(2, 1, 0)
             before += other if kind.kind == "f" else other.conj()
-            before[:-1, :, :-1] += weights * now[1:, :, 1:]
+            jumped = weights * now[1:, :, 1:]
+            before[:-1, :, :-1] += jumped
+            if photons:
+                before[:-1, each : 2 * each, :-1] += jumped[:, :each]
+                before[:-1, -1, :-1] += 2.0 * jumped[:, each]
 
         return advance
 

@@ -92,7 +92,7 @@ def trajectories(
     count = whole(runs, "runs", least=1)
     system = generator(parameters)
     seeds = rng.integers(0, 2**63, count)
-    walk, follow = _Walk(system, wanted), _compiled(system, wanted)
+    walk, follow = Walk(system, wanted), compiled_runs(system, wanted)
     if follow is not None:
         table = np.stack([walk.read(*follow(np.random.default_rng(seed))) for seed in seeds])
     else:
@@ -106,7 +106,7 @@ def trajectories(
     )
 
 
-def _compiled(
+def compiled_runs(
     system: Generator, times: Array
 ) -> Callable[[np.random.Generator], tuple[Matrix, NDArray[np.int64]]] | None:
     """The compiled run, where numba is installed; numba is loaded here and not before."""
@@ -117,8 +117,11 @@ def _compiled(
     return CompiledRuns(system, times).follow
 
 
-class _Walk:
+class Walk:
     """Runs side by side, each with its own clock, advancing by its own step."""
+
+    columns = 5
+    """Numbers that `look` gives for each run."""
 
     def __init__(self, system: Generator, times: Array) -> None:
         self._system = system
@@ -129,10 +132,10 @@ class _Walk:
 
     def read(self, states: Matrix, photons: NDArray[np.int64]) -> Array:
         """Rows (times, 6) of one run from its states (states, times) and photons (times,)."""
-        return np.column_stack((self._look(states), photons.astype(np.float64)))
+        return np.column_stack((self.look(states), photons.astype(np.float64)))
 
     def follow(self, seeds: NDArray[np.int64]) -> Array:
-        """Rows (runs, times, 6): fidelity, four spin expectations, photons."""
+        """Rows (runs, times, columns + 1): what `look` gives, and the photons."""
         runs = seeds.size
         sources = [np.random.default_rng(seed) for seed in seeds]
         ellipse = spectral_ellipse(self._system)
@@ -140,15 +143,15 @@ class _Walk:
         longest = _STEP / math.hypot(0.5 * ellipse.imaginary, fastest)
         start = self._system.all_down().astype(self._system.drift.dtype)
         phi: Matrix = np.repeat(start[:, None], runs, axis=1)
-        table = np.zeros((runs, self._times.size, 6))
+        table = np.zeros((runs, self._times.size, self.columns + 1))
         index = np.arange(runs)
         clock, photons = np.zeros(runs), np.zeros(runs)
         upcoming = np.zeros(runs, dtype=np.int64)
         threshold = np.array([1.0 - source.random() for source in sources])
         while True:
             while (due := np.flatnonzero(clock >= self._times[upcoming])).size:
-                table[index[due], upcoming[due], :5] = self._look(phi[:, due])
-                table[index[due], upcoming[due], 5] = photons[due]
+                table[index[due], upcoming[due], :-1] = self.look(phi[:, due])
+                table[index[due], upcoming[due], -1] = photons[due]
                 upcoming[due] += 1
                 going = upcoming < self._times.size
                 if not going.all():
@@ -185,8 +188,8 @@ class _Walk:
         after[:-1] = self._system.jump[:-1, None] * phi[1:]
         return np.asarray(after / np.linalg.norm(after, axis=0))
 
-    def _look(self, phi: Matrix) -> Array:
-        """Expectations (runs, 5) of the normalised states."""
+    def look(self, phi: Matrix) -> Array:
+        """Fidelity and four spin expectations of the normalised states, (runs, 5)."""
         weight = np.sum(np.abs(phi) ** 2, axis=0)
         values = [np.abs(self._system.target.conj() @ phi) ** 2]
         values += [np.sum(phi.conj() * (matrix @ phi), axis=0).real for matrix in self._observables]

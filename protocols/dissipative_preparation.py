@@ -26,21 +26,28 @@ from ..instruments.calibration import Calibration
 from ..instruments.errors import CalibrationError, CavityLabError
 from ..instruments.timeline import Tone, Window
 from ..models.cumulants_optimum import optimum_estimate
-from ..models.relaxation_outcomes import emission_rate, relaxed_state
+from ..models.relaxation_outcomes import emission_in, emission_rate, relaxed_state
 from ..models.two_ensembles import TwoEnsembles, steady_state
 from .dissipative_preparation_estimate import (
     DARK,
     EXCHANGE,
     LENGTH,
+    LIGHT,
     POPULATIONS,
     RATES,
+    REMAINING,
     SQUEEZING,
     TURNED,
     PreparationBeliefs,
     PreparationEstimate,
 )
 from .dissipative_preparation_settings import DissipativePreparationSettings
-from .dissipative_preparation_shots import PreparationSequence, worth_most
+from .dissipative_preparation_shots import (
+    OUTPUT,
+    PreparationSequence,
+    WatchedSequence,
+    worth_most,
+)
 from .dissipative_preparation_truth import squeezing_of
 from .protocol import Calibrations, SetPoint, Steps
 from .sequence import PREPARATION, PULSE
@@ -54,6 +61,9 @@ GAP = 4e-6
 
 GATE_GAP = 100e-6
 """Time before each counting gate, in s."""
+
+ENSEMBLES = ("ensemble_1", "ensemble_2")
+"""Gates that count the atoms, in the order of time."""
 
 _ORDER = 0x686F6C64  # "hold": keeps this use of the seed apart from others
 _TWO_PI = 2.0 * math.pi
@@ -92,7 +102,6 @@ class DissipativePreparation:
     """
 
     name: ClassVar[str] = "dissipative_preparation"
-    detectors: ClassVar[tuple[str, ...]] = ("ensemble_1", "ensemble_2")
     units: ClassVar[Mapping[str, str]] = dict.fromkeys((*RATES, EXCHANGE), "Hz")
     set_points: ClassVar[tuple[SetPoint, ...]] = (
         SetPoint("hold", "s", "length of the preparation"),
@@ -112,7 +121,13 @@ class DissipativePreparation:
     def quantities(self) -> tuple[str, ...]:
         """What an estimate holds; the exchange where it is free."""
         exchange = (EXCHANGE,) if self.settings.exchange_std_hz else ()
-        return (*RATES, *exchange, "gain", "background", *SQUEEZING, DARK)
+        light = (*LIGHT, REMAINING) if self.settings.cavity_output else ()
+        return (*RATES, *exchange, "gain", "background", *SQUEEZING, DARK, *light)
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The cavity's output where it is counted, and both ensembles."""
+        return (*((OUTPUT,) if self.settings.cavity_output else ()), *ENSEMBLES)
 
     @property
     def planned_shots(self) -> int:
@@ -155,12 +170,16 @@ class DissipativePreparation:
             start, length = LEAD + hold + GAP, area / (_TWO_PI * chosen.pulse_rabi_hz)
             drive.append(Tone(start, length, chosen.pulse_rabi_hz, point["pulse_phase"]))
             windows.append(Window(PULSE, start, length))
-        opens = windows[-1].stop
-        for name in self.detectors:
+        elif chosen.cavity_output:
+            seen = chosen.output_window if point["analysis"] else hold
+            windows.append(Window(PULSE, LEAD + hold - seen, seen))
+        opens = max(window.stop for window in windows)
+        for name in ENSEMBLES:
             opens += GATE_GAP
             windows.append(Window(name, opens, chosen.gate))
             opens += chosen.gate
-        sequence = PreparationSequence(
+        kind = WatchedSequence if chosen.cavity_output else PreparationSequence
+        sequence = kind(
             drive=tuple(drive),
             coupling=(Tone(LEAD, lasting, chosen.collective_decay_hz),),
             windows=tuple(windows),
@@ -236,17 +255,19 @@ class DissipativePreparation:
             Calibrated(at_gate.parameters[name], float(std))
             for name, std in zip(("gain", "background"), stds, strict=True)
         )
+        rates = RelaxationBeliefs(
+            chosen.spin,
+            decay,
+            rabi,
+            detuning,
+            gain,
+            background,
+            exchange=chosen.exchange_hz,
+            exchange_std=chosen.exchange_std_hz,
+        )
         return PreparationBeliefs(
-            rates=RelaxationBeliefs(
-                chosen.spin,
-                decay,
-                rabi,
-                detuning,
-                gain,
-                background,
-                exchange=chosen.exchange_hz,
-                exchange_std=chosen.exchange_std_hz,
-            ),
+            rates=chosen.with_light(rates),
+            output_window=chosen.output_window if chosen.cavity_output else 0.0,
             squeezing=SqueezingBeliefs(
                 spin=chosen.spin,
                 gain=gain.value,
@@ -259,7 +280,9 @@ class DissipativePreparation:
     def expected(self, calibrations: Calibrations) -> dict[str, float]:
         """Its quantities as they are supposed before the first shot."""
         rates = self.beliefs(calibrations).rates
-        found = {name: getattr(rates, name).value for name in (*RATES, "gain", "background")}
+        light = LIGHT if self.settings.cavity_output else ()
+        names = (*RATES, "gain", "background", *light)
+        found = {name: getattr(rates, name).value for name in names}
         found[EXCHANGE] = self.settings.exchange_hz
         return found | self._states(found)
 
@@ -326,7 +349,10 @@ class DissipativePreparation:
         pair = TwoEnsembles(self.settings.spin, *(_TWO_PI * rates[name] for name in order))
         state = relaxed_state(pair, self.settings.tomography_hold)
         dark = emission_rate(pair, state) / pair.collective_decay
-        return squeezing_of(state, pair.spin, self.settings.axis) | {DARK: dark}
+        found = squeezing_of(state, pair.spin, self.settings.axis) | {DARK: dark}
+        if self.settings.cavity_output:
+            found[REMAINING] = emission_in(pair, self.settings.late) / pair.collective_decay
+        return found
 
 
 def _calibrated(calibration: Calibration, role: str, value: float) -> Calibrated:

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from ..estimators import (
     Calibrated,
     Estimate,
+    LightBeliefs,
     Quantity,
     RecordError,
     RelaxationBeliefs,
+    RelaxationLight,
     RelaxationTrace,
     SqueezingBeliefs,
     SqueezingTomography,
@@ -31,6 +33,10 @@ RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
 SQUEEZING = ("xi2", "xi2_db", "spin_length")
 DARK = "dark_output"
 EXCHANGE = "exchange"
+LIGHT = ("efficiency", "output_background")
+"""What is fitted beside the rates where the cavity's output is counted."""
+
+REMAINING = "remaining_light"
 
 _ANGLE = 1e-6
 _FEWEST = 20
@@ -41,6 +47,8 @@ _WHERE = (
     "(near its maximum a modulator bends the curve)"
 )
 
+
+_DARKER = "hold longer, or look for unequal drives, detunings or atom numbers"
 
 _REVERSED = (
     "the spins point the other way than detuning and pulse say; where to look: the coil's "
@@ -55,10 +63,18 @@ class PreparationBeliefs:
     Attributes:
         rates: Of the relaxation, with the detector's calibration.
         squeezing: Of the tomography, with the same detector.
+        output_window: Last part of the tomography's hold in which light is counted, s; where
+            nothing counts it 0, and the rates' beliefs know no counter.
     """
 
     rates: RelaxationBeliefs
     squeezing: SqueezingBeliefs
+    output_window: float = 0.0
+
+    @property
+    def watched(self) -> bool:
+        """Whether the light of the cavity is counted."""
+        return isinstance(self.rates, LightBeliefs)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> PreparationBeliefs:
@@ -71,7 +87,9 @@ class PreparationBeliefs:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored["squeezing"].items()
         }
-        return cls(RelaxationBeliefs(**rates), SqueezingBeliefs(**squeezing))
+        kind = LightBeliefs if LIGHT[0] in rates else RelaxationBeliefs
+        window = float(stored.get("output_window", 0.0))
+        return cls(kind(**rates), SqueezingBeliefs(**squeezing), window)
 
 
 class PreparationEstimate:
@@ -79,12 +97,18 @@ class PreparationEstimate:
 
     "dark_output" is <J+ J->, photons leaving the cavity in a time 1/Gamma, measured by the same
     turned states: <Jx^2> + <Jy^2> + <Jz>, detection noise subtracted. It vanishes in the pure
-    dark state and in no other.
+    dark state and in no other. Where the cavity's output is counted the rates come from
+    `RelaxationLight`, and "remaining_light" is the same number, seen as light in the last part of
+    the tomography's hold.
     """
 
     def __init__(self, beliefs: PreparationBeliefs) -> None:
         self._beliefs = beliefs
-        self._rates = RelaxationTrace(beliefs.rates)
+        rates = beliefs.rates
+        self._rates = (
+            RelaxationLight(rates) if isinstance(rates, LightBeliefs) else RelaxationTrace(rates)
+        )
+        self._late: list[Array] = []
         self._turned: list[Array] = []
         self._holds: list[Array] = []
         self._shots = 0
@@ -93,14 +117,20 @@ class PreparationEstimate:
         """Take in a block.
 
         Args:
-            records: "counts" (shots, 2); "hold" (shots,) in s; "analysis", "angle" and
+            records: "counts" (shots, 2), before them the column of the light where it is counted;
+                "hold" (shots,) in s; "analysis", "angle" and
                 "pulse_phase" (shots,) as of the set-points; "status" (shots,).
 
         Raises:
             RecordError: On columns that cannot be used.
         """
         counts = np.asarray(records["counts"], dtype=np.float64)
-        shots = len(counts)
+        shots, watched = len(counts), self._beliefs.watched
+        if counts.shape != (shots, 2 + watched):
+            raise RecordError(
+                f"Column `counts` must have {2 + watched} columns, has {counts.shape}."
+            )
+        light, counts = counts[:, :-2], counts[:, -2:]
         status = np.asarray(records.get("status", np.ones(shots)))
         columns = [np.asarray(records[name], dtype=np.float64) for name in _COLUMNS]
         if any(column.shape != (shots,) for column in columns) or status.shape != (shots,):
@@ -108,13 +138,15 @@ class PreparationEstimate:
         hold, analysis = columns[:2]
         plain = analysis == POPULATIONS
         if plain.any():
-            self._rates.update(
-                {"counts": counts[plain], "time": hold[plain], "status": status[plain]}
-            )
+            block = {"counts": counts[plain], "time": hold[plain], "status": status[plain]}
+            if watched:
+                block["light"] = light[plain, 0]
+            self._rates.update(block)
             self._holds.append(hold[plain & (status == 1)])
         rest = ~plain & (status == 1)
         if rest.any():
             self._turned.append(np.column_stack([*columns, counts])[rest])
+            self._late.append(light[rest & (np.abs(columns[2]) < _ANGLE)])
         self._shots += int(np.sum(status == 1))
 
     def estimate(self, level: float = 0.95) -> Estimate:
@@ -125,6 +157,13 @@ class PreparationEstimate:
         if nothing or any("does not describe" in flag for flag in flags):
             flags.append(_WHERE)
         more, said, facts = self._squeezing(found, level)
+        if self._beliefs.watched:
+            more[REMAINING] = self._remaining(found, level)
+            if more[REMAINING].interval[0] > 0.0:
+                said.append(
+                    f"light is still leaving the cavity at the end of the hold: <J+ J-> = "
+                    f"{more[REMAINING]} there; {_DARKER}"
+                )
         holds, shots = np.unique(np.concatenate([np.zeros(0), *self._holds]), return_counts=True)
         return replace(
             found,
@@ -179,9 +218,30 @@ class PreparationEstimate:
         if quantities[DARK].interval[0] > 0.0:
             said.append(
                 f"the cavity is not dark at the end of the hold: <J+ J-> = {quantities[DARK]}; "
-                "hold longer, or look for unequal drives, detunings or atom numbers"
+                + _DARKER
             )
         return quantities, said, facts
+
+    def _remaining(self, found: Estimate, level: float) -> Quantity:
+        """<J+ J-> by the light of the last part of the hold; its upper limit where there is none.
+
+        Counts in excess of the background over efficiency, decay rate and window; bunching is in
+        their scatter. An interval that would reach below zero is that of a flat prior above it.
+        """
+        seen = np.concatenate([np.zeros((0, 1)), *self._late]).ravel()
+        atoms = self._beliefs.squeezing.atoms
+        if seen.size < _FEWEST or found.goodness_of_fit is None:
+            return _somewhere(0.0, 0.25 * atoms * (atoms + 2.0), level)
+        efficiency, dark = (found[name] for name in LIGHT)
+        window, decay = self._beliefs.output_window, found[RATES[0]]
+        per_photon = efficiency.value * 2.0 * math.pi * decay.value * window
+        excess = float(seen.mean()) - dark.value * window
+        noise = max(float(seen.var(ddof=1)), dark.value * window) / seen.size
+        value = excess / per_photon
+        scale = math.hypot(efficiency.std / efficiency.value, decay.std / decay.value)
+        std = math.sqrt(noise + (dark.std * window) ** 2) / per_photon
+        std = math.hypot(std, value * scale)
+        return Quantity(value, std, _above_zero(value, std, level), level, "")
 
     def _unknown(self, level: float) -> dict[str, Quantity]:
         atoms = self._beliefs.squeezing.atoms
@@ -194,6 +254,19 @@ class PreparationEstimate:
         return {
             name: _somewhere(low, high, level, unit) for name, (low, high, unit) in ranges.items()
         }
+
+
+def _above_zero(value: float, std: float, level: float) -> tuple[float, float]:
+    """Interval of a number that cannot be negative, from a normal estimate of it.
+
+    Where the plain interval reaches below zero: from zero to the limit below which the share
+    `level` of what the estimate allows above zero lies.
+    """
+    reach = float(ndtri(0.5 + 0.5 * level)) * std
+    if value - reach > 0.0:
+        return value - reach, value + reach
+    allowed = float(ndtr(value / std))
+    return 0.0, value - std * float(ndtri((1.0 - level) * allowed))
 
 
 def _points_back(table: Array) -> bool:

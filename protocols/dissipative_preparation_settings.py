@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..estimators import Calibrated, LightBeliefs, RelaxationBeliefs
 from ..models.relaxation_outcomes import LARGEST_SPIN
 from ..models.two_ensembles import TwoEnsembles, steady_state
 
@@ -74,6 +76,29 @@ class DissipativePreparationSettings(BaseModel):
     )
     gate: float = Field(5e-3, gt=0, le=10.0, description="length of each counting gate, s")
     shot_period: float = Field(25e-3, gt=0, le=40.0, description="time from shot to shot, s")
+    cavity_output: bool = Field(
+        False,
+        description="whether the light of the cavity is counted during the holds; needs a station "
+        "with the gate cavity_output",
+    )
+    output_efficiency: float = Field(
+        0.3, gt=0, le=1, description="believed counts of each photon that leaves the cavity"
+    )
+    output_efficiency_std: float = Field(
+        0.015, gt=0, le=0.3, description="standard deviation of that belief"
+    )
+    output_background_rate: float = Field(
+        100.0, gt=0, le=1e7, description="believed counts per second without such photons, 1/s"
+    )
+    output_background_std: float = Field(
+        5.0, gt=0, le=1e6, description="standard deviation of that belief, 1/s"
+    )
+    output_window: float = Field(
+        5e-3,
+        gt=0,
+        le=10.0,
+        description="last part of the tomography's hold in which the remaining light is counted, s",
+    )
     cooperativity: float | None = Field(
         None, gt=0, description="Gamma/gamma of the atoms: the plan names the best drive for it"
     )
@@ -108,6 +133,15 @@ class DissipativePreparationSettings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _late_window(self) -> DissipativePreparationSettings:
+        if self.cavity_output and self.output_window > self.tomography_hold:
+            raise ValueError(
+                f"output_window = {self.output_window:g} s must not be longer than tomography_hold "
+                f"= {self.tomography_hold:g} s: it is the last part of it"
+            )
+        return self
+
     @property
     def spin(self) -> float:
         """Collective spin S of each ensemble."""
@@ -131,6 +165,21 @@ class DissipativePreparationSettings(BaseModel):
         The spins of ensemble 1 point along -x for a positive detuning; exchange turns them.
         """
         return math.remainder(steady_state(self.pair).azimuth - math.pi, 2.0 * math.pi)
+
+    @property
+    def late(self) -> tuple[float, float]:
+        """Part of the tomography's hold in which the remaining light is counted, s."""
+        return self.tomography_hold - self.output_window, self.tomography_hold
+
+    def with_light(self, rates: RelaxationBeliefs) -> RelaxationBeliefs:
+        """What is believed of the rates, and of the counter of the light where there is one."""
+        if not self.cavity_output:
+            return rates
+        return LightBeliefs(
+            **{one.name: getattr(rates, one.name) for one in fields(rates)},
+            efficiency=Calibrated(self.output_efficiency, self.output_efficiency_std),
+            output_background=Calibrated(self.output_background_rate, self.output_background_std),
+        )
 
     @property
     def hold_grid(self) -> tuple[float, ...]:

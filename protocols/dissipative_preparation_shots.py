@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimators import RelaxationBeliefs
-from ..estimators.relaxation_bounds import information_by_hold, inverse_of
+from ..estimators.relaxation_bounds import hold_information, inverse_of
+from ..instruments.timeline import Window
 from .sequence import PREPARATION, PULSE
 from .sequence import Sequence as TwoEnsembleSequence
+from .sequence_checks import SLACK
 
 Array = NDArray[np.float64]
+
+OUTPUT = "cavity_output"
+"""Name of the gate, and of the column of the counts, of the light that leaves the cavity."""
 
 
 class PreparationSequence(TwoEnsembleSequence):
@@ -36,6 +41,33 @@ class PreparationSequence(TwoEnsembleSequence):
                     f"counting gate {gate.name!r} at {gate.start:.6g} s comes before the end of "
                     f"the preparation at {prepared[0]:.6g} s"
                 )
+
+
+class WatchedSequence(PreparationSequence):
+    """As `PreparationSequence`, and light is counted while the window of the pulse is open.
+
+    Within the preparation that window changes nothing on the atoms, as the drive's light is there
+    already: it is a gate for the light that leaves the cavity. After it the window lets the
+    pulse through, and its reading tells nothing.
+    """
+
+    __slots__ = ()
+
+    @property
+    def gates(self) -> tuple[Window, ...]:
+        """The counting gates, in order of time; first that of the cavity's output."""
+        opened = self.window(PULSE)
+        return (Window(OUTPUT, opened.start, opened.duration), *super().gates)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the timeline; the window within the hold is right."""
+        if not {PULSE, PREPARATION} <= {window.name for window in self.windows}:
+            return [f"the windows {PREPARATION!r} and {PULSE!r} must both be there"]
+        kept = self.windows
+        if self.window(PULSE).stop <= self.window(PREPARATION).stop + SLACK:
+            kept = tuple(window for window in kept if window.name != PULSE)
+        rest = PreparationSequence(self.drive, self.coupling, kept, self.period)
+        return rest.problems()
 
 
 def worth_most(
@@ -61,7 +93,7 @@ def worth_most(
     """
     coordinates = beliefs.coordinates()
     index = coordinates.names.index(name)
-    each, _ = information_by_hold(beliefs, values, np.asarray(holds, dtype=np.float64))
+    each, _ = hold_information(beliefs, values, np.asarray(holds, dtype=np.float64))
     total = np.einsum("t,tij->ij", np.asarray(taken, dtype=np.float64), each)
     total += np.diag(coordinates.weight)
     given = np.zeros(len(holds), dtype=int)

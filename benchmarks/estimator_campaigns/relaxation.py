@@ -1,4 +1,4 @@
-"""Relaxing ensembles: rates from joint populations, beside least squares on their mean."""
+"""Relaxing ensembles: rates from populations and light, beside least squares on their mean."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from cavitylab.estimators import (
     Calibrated,
     Estimate,
+    LightBeliefs,
     RelaxationBeliefs,
+    RelaxationLight,
     RelaxationTrace,
     draw_relaxation,
+    draw_relaxation_light,
     relaxation_bounds,
 )
 from cavitylab.models.relaxation_outcomes import relaxing_outcomes
@@ -88,6 +91,54 @@ def _row(spin: float, rabi: float, detuning: float, holds: int, shots: int) -> C
     )
 
 
+def _light_row(spin: float, rabi: float, detuning: float, holds: int, shots: int) -> Campaign:
+    nominal = {"collective_decay": 100.0, "rabi_frequency": rabi, "detuning_difference": detuning}
+    detector = {
+        "gain": (GAIN, GAIN_STD),
+        "background": (BACKGROUND, BACKGROUND_STD),
+        "efficiency": (0.3, 0.05),
+        "output_background": (100.0, 0.05),
+    }
+    times = np.repeat(np.linspace(0.3e-3, 6e-3, holds), shots)
+    beliefs = LightBeliefs(
+        spin,
+        *(Calibrated(nominal[name], 0.05 * nominal[name]) for name in RATES),
+        **{name: Calibrated(value, std * value) for name, (value, std) in detector.items()},
+    )
+
+    def draw(rng: np.random.Generator) -> Records:
+        off = {n: v * (1.0 + std * rng.standard_normal()) for n, (v, std) in detector.items()}
+        return draw_relaxation_light(spin, nominal | off, times, rng)
+
+    def fit(records: Records, level: float = 0.95) -> Estimate:
+        estimator = RelaxationLight(beliefs)
+        estimator.update(records)
+        return estimator.estimate(level)
+
+    def bound(truth: float) -> float:
+        values = nominal | {n: v for n, (v, _) in detector.items()} | {"collective_decay": truth}
+        return relaxation_bounds(beliefs, values, times)["collective_decay"]
+
+    return Campaign(
+        name=f"relaxation with light, decay rate, S={spin:g}",
+        range=f"Omega/Gamma={rabi / 100:g}, Delta/Omega={detuning / rabi:.2g}, n={times.size}",
+        truth=100.0,
+        draw=draw,
+        fit=fit,
+        bound=bound,
+        limit=1.15,
+        coverage_limit=0.93,
+        peers={},
+        quantity="collective_decay",
+        time_limit=1.0,
+        replicates=200,
+    )
+
+
 def rows() -> list[Campaign]:
-    """Two and six atoms in each ensemble."""
-    return [_row(1.0, 250.0, 250.0, 10, 100), _row(3.0, 600.0, 400.0, 12, 150)]
+    """Two and six atoms in each ensemble, and two with the light of the cavity."""
+    return [
+        _row(1.0, 250.0, 250.0, 10, 100),
+        _row(3.0, 600.0, 400.0, 12, 150),
+        _light_row(1.0, 600.0, 400.0, 12, 100),
+    ]

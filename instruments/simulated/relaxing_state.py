@@ -65,7 +65,21 @@ def evolve(spin: float, steps: Iterable[Step]) -> Matrix:
     return normalised
 
 
+def unitary(spin: float, steps: Iterable[Step]) -> Matrix:
+    """What steps without decay do to amplitudes, (states, states)."""
+    whole: Matrix = np.eye((round(2.0 * spin) + 1) ** 2, dtype=np.complex128)
+    for step in steps:
+        whole = _turn(spin, step) @ whole
+    return whole
+
+
 def _turned(spin: float, state: Matrix, step: Step) -> Matrix:
+    both = _turn(spin, step)
+    turned: Matrix = both @ state @ both.conj().T
+    return turned
+
+
+def _turn(spin: float, step: Step) -> Matrix:
     """Rotations of each ensemble."""
     z, plus = _single(spin)
     axis = 0.5 * step.rabi * np.exp(-1j * step.phase) * plus
@@ -74,9 +88,8 @@ def _turned(spin: float, state: Matrix, step: Step) -> Matrix:
     first, second = (
         expm(-1j * (step.duration * drive + sign * (half + step.written) * z)) for sign in (1, -1)
     )
-    both = np.kron(first, second)
-    turned: Matrix = both @ state @ both.conj().T
-    return turned
+    both: Matrix = np.asarray(np.kron(first, second), dtype=np.complex128)
+    return both
 
 
 def _damped(spin: float, state: Matrix, step: Step) -> Matrix:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draws import shot_uniforms
-from .lines import ApparatusFault, Timeline, either
+from .lines import TIME_GRID, ApparatusFault, Timeline, either
+from .relaxing_light import OutputLight
 from .relaxing_state import Step, evolve
 from .relaxing_truth import RelaxingTruth
 from .shot_noise import count_new, louder
@@ -49,10 +50,14 @@ class RelaxingShot:
     Attributes:
         steps: Everything from the first light to the last.
         preparation: The longest of them with drive and coupling; None without any.
+        begin: When the first of them begins, seconds after T0.
+        output: Openings of the counter's gate meanwhile, which see the light of the cavity.
     """
 
     steps: tuple[Step, ...]
     preparation: Step | None
+    begin: float = 0.0
+    output: tuple[Gate, ...] = ()
 
 
 @dataclass(slots=True)
@@ -88,6 +93,8 @@ class RelaxingPair(TwoEnsembleCavity):
         self._ladders: OrderedDict[tuple[tuple[Step, ...], int], NDArray[np.float64]] = (
             OrderedDict()
         )
+        output = truth.cavity_output
+        self._light = None if output is None else OutputLight(output, seed)
         self._seen = _Seen()
 
     def counts(
@@ -107,6 +114,8 @@ class RelaxingPair(TwoEnsembleCavity):
         gates = read_gates(timeline)
         factors = self._counting.mean_factors(shots, times)
         atoms = np.zeros((len(shots), 2), dtype=np.int64)
+        found = np.zeros((len(shots), len(gates)), dtype=np.int64)
+        early = 0
         for part, (drive, current) in self._steady_parts(times):
             numbers = shots[part]
             for places, noise in self._noise.cases(numbers):
@@ -117,11 +126,18 @@ class RelaxingPair(TwoEnsembleCavity):
                     drive * math.sqrt(1.0 + noise.laser_power),
                     current * (1.0 + noise.coil_current),
                 )
-                atoms[part][places] = self._drawn(shot, truth.atoms, numbers)[places]
+                early = len(shot.output)
+                drawn, light = self._drawn(shot, truth.atoms, numbers)
+                atoms[part][places] = drawn[places]
+                found[part, :early][places] = light[places]
                 new = count_new(numbers, places, self._seen.next_shot)
-                self._remember(shot, gates, new, factors)
+                self._remember(shot, gates[early:], new, factors)
             self._seen.next_shot = max(self._seen.next_shot, numbers.stop)
-        return self._counting.counts(atoms, gates, shots, times, last_drive(timeline, gates))
+        late = gates[early:]
+        found[:, early:] = self._counting.counts(
+            atoms, late, shots, times, last_drive(timeline, late)
+        )
+        return found
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.
@@ -146,12 +162,26 @@ class RelaxingPair(TwoEnsembleCavity):
             "gain": self.truth.rate_per_atom * seen.lit / max(1, seen.lit_gates),
             "background": self.truth.background_rate * seen.open / max(1, seen.gates),
             "atoms": self.truth.atoms,
+            **self._output(),
             "shots": seen.shots,
             "approximations": list(self._approximations()),
         }
 
+    def _output(self) -> dict[str, float]:
+        """Of the counter of the cavity's output, where there is one."""
+        output = self.truth.cavity_output
+        if output is None:
+            return {}
+        return {"efficiency": output.efficiency, "output_background": output.background_rate}
+
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        if self._light is not None:
+            yield (
+                "photons of the cavity are those of one quantum trajectory for each shot; a dead "
+                "time thins them as if they came evenly in the gate; efficiency and background of "
+                "their counter do not drift"
+            )
         yield from self._noise.approximations()
         yield from self._counting.approximations()
         if self._drifts is not None:
@@ -162,10 +192,20 @@ class RelaxingPair(TwoEnsembleCavity):
                 "unlocked, RF off, or switch closed): all atoms stayed down"
             )
 
-    def _drawn(self, shot: RelaxingShot, number: int, shots: range) -> NDArray[np.int64]:
-        """Atoms in the counted state of `number` in each, drawn from the exact distribution."""
+    def _drawn(
+        self, shot: RelaxingShot, number: int, shots: range
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Atoms in the counted state of `number` in each, and counts of the cavity's output."""
+        light = np.zeros((len(shots), len(shot.output)), dtype=np.int64)
         if not shot.steps:
-            return np.zeros((len(shots), 2), dtype=np.int64)
+            return np.zeros((len(shots), 2), dtype=np.int64), light
+        if self._light is not None and shot.output:
+            atoms, photons = self._light.draw(number, shot.steps, shot.begin, shot.output, shots)
+            return atoms, self._light.counts(photons, shot.output, shots)
+        return self._from_state(shot, number, shots), light
+
+    def _from_state(self, shot: RelaxingShot, number: int, shots: range) -> NDArray[np.int64]:
+        """Atoms drawn from the exact distribution."""
         ladder = self._cumulative(shot.steps, number)
         draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
         cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
@@ -233,6 +273,7 @@ def read_relaxing_shot(
             "laboratory file, or take the kind two_ensemble_cavity and wait for the dark state"
         )
     gates = read_gates(timeline)
+    counted = truth.cavity_output is not None
     last = gates[-1].stop if gates else math.inf
     pieces = [
         piece
@@ -243,7 +284,8 @@ def read_relaxing_shot(
     if not any(piece.rabi for piece in acting):
         return RelaxingShot((), None)
     begin, end = acting[0].start, acting[-1].stop
-    _check_counting(gates, acting, begin, end)
+    output = tuple(gate for gate in gates if counted and gate.stop <= end + TIME_GRID)
+    _check_counting(gates[len(output) :], acting, begin, end)
     _check_probes(timeline, begin, end)
     inside = [piece for piece in pieces if begin <= piece.start < end]
     steps = [_step(piece, truth) for piece in inside]
@@ -255,6 +297,8 @@ def read_relaxing_shot(
     return RelaxingShot(
         tuple(step for step in steps if step.duration or step.written),
         max(prepared, key=lambda step: step.duration) if prepared else None,
+        begin,
+        output,
     )
 
 

@@ -45,9 +45,14 @@ RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
 SAID = (*RATES, "gain", "background", "xi2_db", "dark_output")
 
 
-def laboratory(folder: Path, *changes: tuple[str, str]) -> Path:
+SHIPPED = "dissipative_preparation"
+WATCHED = "dissipative_preparation_light"
+"""Station and laboratory whose cavity's output is counted."""
+
+
+def laboratory(folder: Path, *changes: tuple[str, str], shipped: str = SHIPPED) -> Path:
     """The shipped laboratory with two atoms in each ensemble and some of its text replaced."""
-    text = find_file("dissipative_preparation", ".lab.yaml").read_text(encoding="utf-8")
+    text = find_file(shipped, ".lab.yaml").read_text(encoding="utf-8")
     for old, new in (("atoms_per_ensemble: 6", "atoms_per_ensemble: 2"), *changes):
         assert old in text
         text = text.replace(old, new, 1)
@@ -59,8 +64,9 @@ def laboratory(folder: Path, *changes: tuple[str, str]) -> Path:
 def rehearse(folder: Path, seed: int, *changes: tuple[str, str], **settings: object) -> RunResult:
     """A run on the shipped station and a small laboratory drawn from `seed`."""
     folder.mkdir(exist_ok=True)
-    lab = laboratory(folder, *changes)
-    with Station.open("dissipative_preparation", rehearse=lab, seed=seed) as station:
+    shipped = WATCHED if settings.get("cavity_output") else SHIPPED
+    lab = laboratory(folder, *changes, shipped=shipped)
+    with Station.open(shipped, rehearse=lab, seed=seed) as station:
         protocol = DissipativePreparation(**{**SHORT, **settings})
         return run(protocol, station, data=folder, seed=seed)
 
@@ -150,6 +156,62 @@ def test_adaptive_passes_go_where_the_decay_rate_shows(tmp_path: Path) -> None:
     assert min(shots) == 15 and max(shots) > 120
     assert even.bounds is not None and chosen.bounds is not None
     assert chosen.bounds.cramer_rao_std < 0.95 * even.bounds.cramer_rao_std
+
+
+@pytest.mark.slow
+def test_the_light_of_the_cavity_is_counted_and_fitted(tmp_path: Path) -> None:
+    """Rates, efficiency and what light remains (false alarm 1e-4); a refit gives the same.
+
+    The populations are counted in the same shots; the light narrows the decay rate, and bounds
+    what still leaves the cavity at the end of a long hold.
+    """
+    result = rehearse(tmp_path, 41, cavity_output=True)
+    assert result.estimate is not None and result.truth is not None and result.bounds is not None
+    names = (*SAID, "efficiency", "output_background", "remaining_light")
+    found = [
+        (result.estimate[name].value - result.truth[name]) / result.estimate[name].std
+        for name in names
+    ]
+    assert np.sum(np.square(found)) < chi2.isf(1e-4, len(found)), found
+    assert not result.estimate.flags
+    low, high = result.estimate["remaining_light"].interval
+    assert low == 0.0 and result.truth["remaining_light"] < high < 1.0
+    dark = DissipativePreparation(**SHORT)
+    stored = Run.open(result.path)
+    with Station.open(SHIPPED, rehearse=laboratory(tmp_path), seed=1) as station:
+        alone = dark.bounds(station.calibrations, result.estimate, result.shots)
+    assert result.bounds.cramer_rao_std < 0.9 * alone.cramer_rao_std
+    again = stored_estimator(stored)
+    again.update(stored_records(stored))
+    assert again.estimate().to_json()["estimates"] == result.estimate.to_json()["estimates"]
+
+
+@pytest.mark.slow
+def test_light_that_remains_and_light_of_another_hold_are_seen(tmp_path: Path) -> None:
+    """A hold cut short: light above zero, said in words; the gate on the wrong cable: p-value."""
+    short = {"tomography_hold": 1.2e-3, "output_window": 1e-3, "passes": 1}
+    result = rehearse(tmp_path, 3, cavity_output=True, **short)
+    assert result.estimate is not None and result.truth is not None
+    left = result.estimate["remaining_light"]
+    assert left.interval[0] > 0.0 and abs(left.value - result.truth["remaining_light"]) < (
+        4.5 * left.std
+    )
+    assert any("light is still leaving" in flag for flag in result.estimate.flags)
+    wrong = ("efficiency: {nominal: 0.3, spread: 0.05}", "efficiency: {nominal: 0.08}")
+    result = rehearse(tmp_path, 3, wrong, cavity_output=True, passes=1, angles=0)
+    assert result.estimate is not None
+    assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
+
+
+def test_a_station_without_a_gate_for_the_light_is_told_from_one_with_it() -> None:
+    """The plan says which gates are missing; a late window longer than its hold is refused."""
+    plan = plan_by_name("dissipative_preparation", {"cavity_output": True})
+    assert not plan.ok and any("cavity_output" in problem for problem in plan.problems)
+    settings = {"cavity_output": True, "angles": 0}
+    watched = plan_by_name("dissipative_preparation", settings, station=WATCHED)
+    assert watched.ok and watched.prediction is not None
+    with pytest.raises(ValidationError, match="output_window"):
+        DissipativePreparation(cavity_output=True, output_window=1.0)
 
 
 WRONG: dict[str, tuple[str, str]] = {

@@ -19,6 +19,7 @@ from cavitylab.estimators import (
     DriveBeliefs,
     DriveCalibration,
     EllipseAtoms,
+    LightBeliefs,
     RampBeliefs,
     ScheduleBeliefs,
     SpectroscopyCalibration,
@@ -177,6 +178,23 @@ def _relaxing(rng: np.random.Generator, shots: int) -> Records:
     return {"counts": rng.poisson(20.0 * atoms + 1.0), "time": time}
 
 
+LIT = LightBeliefs(
+    0.5,
+    Calibrated(1.0, 0.1),
+    Calibrated(2.0, 0.1),
+    Calibrated(1.5, 0.1),
+    Calibrated(20.0, 0.6),
+    Calibrated(1.0, 0.1),
+    efficiency=Calibrated(0.5, 0.05),
+    output_background=Calibrated(0.5, 0.05),
+)
+
+
+def _lit(rng: np.random.Generator, shots: int) -> Records:
+    records = _relaxing(rng, shots)
+    return {**records, "light": rng.poisson(0.8 * np.asarray(records["time"]))}
+
+
 # ---- calibrations by pulses on atoms that start down: two ensembles of 10 atoms ------------------
 
 COUNTING = CountingBeliefs(10, (50.0, 150.0), (12.5, 210.0))
@@ -320,6 +338,7 @@ CASES: dict[str, Case] = {
     "pumping_snapshots": Case({"atoms": 20}, _snapshots, atoms=False),  # the gain is free
     "pumping_sweeps": Case({"atoms": 20, "method": "moments"}, _sweeps, atoms=False, shots=3),
     "rabi_calibration": Case({"atoms": 100, "frequency_range": _FLOP_RANGE}, _flops),
+    "relaxation_light": Case({"beliefs": LIT}, _lit),
     "relaxation_trace": Case(
         {
             "spin": 0.5,

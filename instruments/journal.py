@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 Direction = Literal[">", "<", "!"]
 Listener = Callable[["Message"], None]
+_Line = tuple[float, str, str, Direction, str]
 
 LONGEST_TEXT = 200
 """Characters of a message shown in a trace or in an error; the rest is counted."""
@@ -54,16 +55,27 @@ class Journal:
     def __init__(self, capacity: int = 100_000) -> None:
         if capacity < 1:
             raise ValueError(f"Argument `capacity` must be at least 1, but is {capacity}.")
-        self._messages: deque[Message] = deque(maxlen=capacity)
+        # plain tuples: quicker made, and the garbage collector lets go of them
+        self._messages: deque[_Line] = deque(maxlen=capacity)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.RLock()
 
     def append(self, message: Message) -> None:
         """Register `message` and hand it to every listener, in the calling thread."""
+        self.note(*message)
+
+    def note(
+        self, time: float, instrument: str, address: str, direction: Direction, text: str
+    ) -> None:
+        """`append` of a `Message` with these attributes."""
+        line = (time, instrument, address, direction, text)
+        if not self._listeners:
+            self._messages.append(line)
+            return
         with self._lock:
-            self._messages.append(message)
+            self._messages.append(line)
             for listener in self._listeners:
-                listener(message)
+                listener(Message._make(line))
 
     def add_listener(self, listener: Listener) -> None:
         """Call `listener(message)` for every message from now on."""
@@ -81,8 +93,14 @@ class Journal:
             self._messages.clear()
 
     def __iter__(self) -> Iterator[Message]:
-        with self._lock:
-            return iter(tuple(self._messages))
+        return map(Message._make, self._lines())
+
+    def _lines(self) -> tuple[_Line, ...]:
+        while True:
+            try:
+                return tuple(self._messages)
+            except RuntimeError:  # somebody wrote meanwhile: look again
+                continue
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -120,9 +138,9 @@ class Journal:
 
     def _texts(self, direction: Direction, instrument: str | None) -> list[str]:
         return [
-            message.text
-            for message in self
-            if message.direction == direction and instrument in (None, message.instrument)
+            text
+            for _, name, _, way, text in self._lines()
+            if way == direction and instrument in (None, name)
         ]
 
 

@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from qcodes.instrument import VisaInstrumentKWArgs
 
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 LONGEST_ERROR_QUEUE = 32
 """An error queue that gives more entries than this in a row never ends."""
+LONGEST_LINE = 200
+"""Characters of joined commands; the smallest command buffer, that of a DG645, holds 255."""
 
 
 class CavityLabInstrument(LinkedInstrument):
@@ -46,6 +48,9 @@ class CavityLabInstrument(LinkedInstrument):
     Raises:
         LinkError: If the address cannot be opened.
     """
+
+    error_question: ClassVar[str] = ""
+    """Takes the oldest entry out of the error queue; empty where there is none."""
 
     def __init__(
         self,
@@ -69,6 +74,48 @@ class CavityLabInstrument(LinkedInstrument):
         with self.group():
             self._group_messages.append(cmd)
             self._exchange(cmd, None, repeat=False)
+
+    def write_together(self, commands: Sequence[str]) -> None:
+        """Send commands that belong together, and read the error queue.
+
+        Where the language can join commands, they share a line with the question for the
+        error queue: one exchange, and its answer shows that the instrument has come so far.
+
+        Raises:
+            LinkError: If the link failed; it is unknown which commands arrived.
+            InstrumentError: If the instrument refused one; later lines were not sent.
+        """
+        if not (self.joined_by and self.error_question):
+            with self.group():
+                for command in commands:
+                    self.write(command)
+            return
+        with self.lock:
+            for line in _lines(commands, self.joined_by):
+                self._group_messages.append(line)
+                self._judge(self._ask_error(f"{line}{self.joined_by}{self.error_question}"))
+
+    def _ask_error(self, question: str) -> str:
+        return self.ask_parsed(
+            question, self._error_in, "an entry of the error queue", repeat=False
+        )
+
+    def _read_errors(self) -> list[str]:
+        errors: list[str] = []
+        while self.error_question and len(errors) < LONGEST_ERROR_QUEUE:
+            error = self._ask_error(self.error_question)
+            if not error:
+                break
+            errors.append(error)
+        return errors
+
+    def _error_in(self, answer: str) -> str:
+        """The entry in an answer to `error_question`, in words; empty if there is none.
+
+        Raises:
+            ValueError: If the answer has another form.
+        """
+        raise ValueError(answer)
 
     def write_raw(self, cmd: str) -> None:
         """Send a command without reading the error queue."""
@@ -163,13 +210,21 @@ class CavityLabInstrument(LinkedInstrument):
         """
         with self.lock:
             sent, self._group_messages = self._group_messages, []
-            errors = self._read_errors()
-            if errors:
-                raise InstrumentError(
-                    f"{self.name} at {self.address} reported {'; '.join(errors)} after "
-                    f"{_listed(sent)}. The setting may not have been taken: check the value "
-                    "and the state of the instrument, then set it again."
-                )
+            self._refuse(self._read_errors(), sent)
+
+    def _judge(self, error: str) -> None:
+        """`check_errors` for an error queue whose first answer is already here."""
+        sent, self._group_messages = self._group_messages, []
+        if error:
+            self._refuse([error, *self._read_errors()], sent)
+
+    def _refuse(self, errors: list[str], sent: list[str]) -> None:
+        if errors:
+            raise InstrumentError(
+                f"{self.name} at {self.address} reported {'; '.join(errors)} after "
+                f"{_listed(sent)}. The setting may not have been taken: check the value "
+                "and the state of the instrument, then set it again."
+            )
 
     def connect_message(self, idn_param: str = "IDN", begin_time: float | None = None) -> None:
         """Identify the instrument and log it; called last by every driver.
@@ -233,6 +288,18 @@ def parse_idn(text: str) -> Identity:
     if len(fields) != 4 or not all(fields):
         raise ValueError(text)
     return dict(zip(("vendor", "model", "serial", "firmware"), fields, strict=True))
+
+
+def _lines(commands: Sequence[str], joint: str) -> Iterator[str]:
+    """The commands joined to lines of at most `LONGEST_LINE`, if each of them is shorter."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(joint) + len(command) > LONGEST_LINE:
+            yield line
+            line = ""
+        line = f"{line}{joint}{command}" if line else command
+    if line:
+        yield line
 
 
 def _listed(messages: list[str]) -> str:

@@ -109,6 +109,7 @@ class Keysight53220A(ScpiInstrument):
         **kwargs: Passed on to `VisaInstrument`.
     """
 
+    joined_by = ";:"
     never_repeat = (
         *ScpiInstrument.never_repeat,
         r"R\?",
@@ -213,7 +214,7 @@ class Keysight53220A(ScpiInstrument):
 
     def initiate(self) -> None:
         """Empty the memory and wait for gates. Sent once, never repeated."""
-        self.write("INIT")
+        self.write_together(("INIT",))
 
     def available(self) -> int:
         """How many readings are in the memory."""
@@ -232,15 +233,23 @@ class Keysight53220A(ScpiInstrument):
             InstrumentError: If a reading timed out, or nothing was started.
         """
         with self.lock:
-            waiting = self.available()
-            if waiting == 0:
-                # `R?` with nothing started gives no answer at all, only error -230.
-                return np.empty(0)
-            blocks = []
-            while waiting > 0:
-                blocks.append(self._drain(min(waiting, LARGEST_DRAIN)))
-                waiting -= LARGEST_DRAIN
-        readings = np.concatenate(blocks)
+            return self.take(self.available())
+
+    def take(self, waiting: int) -> NDArray[np.float64]:
+        """Take so many readings, as `available` has just counted, out of the memory.
+
+        Raises:
+            LinkError, InstrumentError: As for `read_available`.
+        """
+        if waiting == 0:
+            # `R?` with nothing started gives no answer at all, only error -230.
+            return np.empty(0)
+        parts = [LARGEST_DRAIN] * (waiting // LARGEST_DRAIN)
+        if waiting % LARGEST_DRAIN:
+            parts.append(waiting % LARGEST_DRAIN)
+        with self.lock:
+            blocks = [self._drain(part) for part in parts]
+        readings = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         if np.any(np.abs(readings) >= NO_DATA):
             raise InstrumentError(
                 f"{self.name} at {self.address}: {int(np.sum(np.abs(readings) >= NO_DATA))} of "

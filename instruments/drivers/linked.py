@@ -9,7 +9,9 @@ late answer can never be taken for the answer to the next question.
 
 from __future__ import annotations
 
+import inspect
 import re
+import signal
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -21,7 +23,7 @@ from qcodes.utils import DelayedKeyboardInterrupt
 
 from ..clock import clock_of
 from ..errors import InstrumentError, LimitError, LinkError, StaleReply
-from ..journal import Direction, Journal, Message, printable
+from ..journal import Direction, Journal, printable
 from .wire import Wire, WireFailure, ends_with, in_words, is_stream
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Identity = dict[str, str | None]
+sigint_handler = inspect.unwrap(signal.getsignal)
+"""`signal.getsignal` without the words for its answer, which take longer than the answer."""
 
 
 class LinkedInstrument(VisaInstrument):
@@ -63,6 +67,9 @@ class LinkedInstrument(VisaInstrument):
     """Beginnings of messages that are never sent, nor as part of a joined one."""
     survival_check_clears: ClassVar[bool] = False
     """Whether `_settings_survived` clears what it asks: a lost answer then proves nothing."""
+    joined_by: ClassVar[str] = ""
+    """Between commands in one line, which the journal shows one by one; empty where the manual
+    does not say that they may be joined."""
     default_timeout = 2.0
 
     def __init__(
@@ -90,6 +97,7 @@ class LinkedInstrument(VisaInstrument):
         self._reply_end = terminator or self.read_end
         self._end_bytes = self._reply_end.encode("ascii")
         self._whole_line = ends_with(self._end_bytes)
+        self._forbidden = _anywhere(self.forbidden)
         kwargs.setdefault("device_clear", not is_stream(address))
         super().__init__(name, address, **kwargs)
         self._lay_wire()
@@ -171,15 +179,14 @@ class LinkedInstrument(VisaInstrument):
         repeat: bool | None,
         payload: bytes = b"",
     ) -> object:
-        if self.forbidden and any(
-            _matches(part.strip().lstrip(":"), self.forbidden) for part in cmd.split(";")
-        ):
+        if self._forbidden is not None and self._forbidden.search(cmd):
             raise LimitError(
                 f"{self.name} at {self.address}: {cmd!r} is never sent by this driver, "
                 f"because it is dangerous to what is connected; see {type(self).__name__}."
             )
         with self.lock:
-            self._make_clean()
+            if self._dirty:
+                self._make_clean()
             try:
                 return self._attempt(cmd, read, payload)
             except LinkError:
@@ -193,21 +200,35 @@ class LinkedInstrument(VisaInstrument):
     def _attempt(
         self, cmd: str, read: Callable[[Wire], object] | None, payload: bytes = b""
     ) -> object:
-        wire = self._open_wire()
-        interrupt = DelayedKeyboardInterrupt(
-            context={"instrument": self._called, "reason": "Visa Instrument exchange"}
-        )
+        wire = self._wire
+        if wire is None or self._closed:
+            wire = self._open_wire()
         try:
-            with interrupt:
-                self._keep_interval()
-                self._note(f"{cmd}<{len(payload)} bytes>" if payload else cmd, ">")
-                wire.send(cmd.encode("utf-8") + payload)
-                return None if read is None else read(wire)
+            if sigint_handler(signal.SIGINT) is not signal.default_int_handler:
+                return self._converse(wire, cmd, read, payload)
+            with DelayedKeyboardInterrupt(
+                context={"instrument": self._called, "reason": "Visa Instrument exchange"}
+            ):
+                return self._converse(wire, cmd, read, payload)
         except WireFailure as failure:
             raise self._broken(cmd, failure) from failure
         except BaseException:
             self._mark_dirty("the exchange was interrupted")
             raise
+
+    def _converse(
+        self, wire: Wire, cmd: str, read: Callable[[Wire], object] | None, payload: bytes
+    ) -> object:
+        if self.minimum_interval > 0:
+            self._keep_interval()
+        shown = f"{cmd}<{len(payload)} bytes>" if payload else cmd
+        if self.joined_by and self.joined_by in shown:
+            for command in shown.split(self.joined_by):
+                self._note(command, ">")
+        else:
+            self._note(shown, ">")
+        wire.send(cmd.encode("utf-8") + payload)
+        return None if read is None else read(wire)
 
     def _understand(self, raw: bytes, parser: Callable[[str], T], expected: str) -> T:
         """Decode a complete answer and parse it, or fail as garbage."""
@@ -305,15 +326,12 @@ class LinkedInstrument(VisaInstrument):
         )
 
     def _keep_interval(self) -> None:
-        if self.minimum_interval > 0:
-            due = self._last_message_at + self.minimum_interval
-            self.clock.wait(max(0.0, due - self.clock.now()))
-            self._last_message_at = self.clock.now()
+        due = self._last_message_at + self.minimum_interval
+        self.clock.wait(max(0.0, due - self.clock.now()))
+        self._last_message_at = self.clock.now()
 
     def _note(self, text: str, direction: Direction = "!") -> None:
-        self.journal.append(
-            Message(self.clock.now(), self._called, self._address_text, direction, text)
-        )
+        self.journal.note(self.clock.now(), self._called, self._address_text, direction, text)
 
     @cached_property
     def _called(self) -> str:
@@ -363,6 +381,13 @@ def _cannot_open(name: str, address: str, error: BaseException) -> LinkError:
         f"{name} at {address}: the link could not be opened ({in_words(error)}). Check power, "
         "cable and address, and that no other program holds the link."
     )
+
+
+def _anywhere(beginnings: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Finds one of these beginnings in a message, or in a part of a joined one."""
+    if not beginnings:
+        return None
+    return re.compile(rf"(?:^|;)\s*:*(?:{'|'.join(beginnings)})", re.IGNORECASE)
 
 
 def _matches(message: str, patterns: tuple[str, ...]) -> bool:

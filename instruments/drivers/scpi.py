@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from .base import LONGEST_ERROR_QUEUE, CavityLabInstrument
+from .base import CavityLabInstrument
 
 POWER_ON_BIT = 1 << 7
 """Bit of `*ESR?` that is set by switching on and cleared by reading."""
@@ -19,20 +19,16 @@ class ScpiInstrument(CavityLabInstrument):
     """
 
     survival_check_clears = True
+    error_question = "SYST:ERR?"
     never_repeat: ClassVar[tuple[str, ...]] = (
         r"SYST\w*:ERR",
         r"\*(ESR|TST|CAL)\?",
         r"STAT\w*:\w+(:EVEN\w*)?\?",
     )
 
-    def _read_errors(self) -> list[str]:
-        errors: list[str] = []
-        while len(errors) < LONGEST_ERROR_QUEUE:
-            code, text = self.ask_parsed("SYST:ERR?", parse_error, 'a number and "text"')
-            if code == 0:
-                break
-            errors.append(f'{code} "{text}"')
-        return errors
+    def _error_in(self, answer: str) -> str:
+        code, text = parse_error(answer)
+        return f'{code} "{text}"' if code else ""
 
     def write_block(self, cmd: str, data: bytes) -> None:
         """Send `cmd` with a definite block behind it, then read the error queue.

@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qcodes.instrument import InstrumentChannel, VisaInstrumentKWArgs
 from qcodes.validators import Enum, Ints, Numbers
 
 from ..errors import InstrumentError, LimitError
 from ..journal import Journal
-from .base import LONGEST_ERROR_QUEUE, CavityLabInstrument
+from .base import CavityLabInstrument
 from .linked import Identity
+from .srs_dg645_language import error_in_words
+from .wire import Wire, is_stream
 
 if TYPE_CHECKING:
     from qcodes.parameters import Parameter
@@ -67,37 +69,6 @@ EVENTS: tuple[str, ...] = (
 
 SPOILING_EVENTS: frozenset[str] = frozenset({"RATE", "INHIBIT", "ABORT_DELAY", "PLL_UNLOCK"})
 """Events after which the shots just taken cannot be trusted."""
-
-ERROR_TEXTS: Mapping[int, str] = MappingProxyType(
-    {
-        10: "illegal value",
-        11: "illegal mode",
-        12: "illegal delay",
-        13: "illegal link",
-        14: "recall failed",
-        15: "locked by another interface",
-        16: "self test failed",
-        17: "calibration failed",
-        30: "lost data",
-        32: "no listener",
-        110: "illegal command",
-        111: "undefined command",
-        112: "illegal query",
-        113: "illegal set",
-        114: "null parameter",
-        115: "extra parameters",
-        116: "missing parameters",
-        117: "parameter overflow",
-        118: "invalid floating point number",
-        120: "invalid integer",
-        121: "integer overflow",
-        122: "invalid hexadecimal",
-        126: "syntax error",
-        170: "communication error",
-        171: "overrun",
-        254: "too many errors",
-    }
-)
 
 LONGEST_DELAY = 2000.0
 """Seconds."""
@@ -161,6 +132,8 @@ class SRSDG645(CavityLabInstrument):
 
     read_end = "\r\n"
     survival_check_clears = True
+    joined_by = ";"
+    error_question = "LERR?"
     never_repeat = (r"LERR\?", r"INSR\?", r"\*(ESR|TST|CAL)\?", r"LOCK\?", r"UNLK\?")
 
     def __init__(
@@ -282,18 +255,22 @@ class SRSDG645(CavityLabInstrument):
         """
         self.set_delays({channel: (reference, seconds)})
 
-    def set_delays(self, delays: Mapping[str, tuple[str, float]]) -> None:
-        """Set several delays `{channel: (reference, seconds)}`, with one look at the errors.
+    def set_delays(self, delays: Mapping[str, tuple[str, float]], *, idle: bool = False) -> None:
+        """Set several delays, joined in as few lines as the command buffer allows.
+
+        Args:
+            delays: `{channel: (reference, seconds)}`.
+            idle: The caller has just seen that nothing runs; else the instrument is asked.
 
         Raises:
             LimitError: If an argument is out of range; nothing was sent.
             InstrumentError: If a cycle is running, or the instrument refuses.
         """
         commands = [self._delay_command(channel, *delay) for channel, delay in delays.items()]
-        with self.group():
-            self._refuse_while_busy()
-            for command in commands:
-                self.write(command)
+        with self.lock:
+            if not idle:
+                self._refuse_while_busy()
+            self.write_together(commands)
 
     def get_delay(self, channel: str) -> tuple[str, float]:
         """The reference of `channel` and the delay after it in seconds."""
@@ -331,15 +308,37 @@ class SRSDG645(CavityLabInstrument):
 
     # ---- shots -----------------------------------------------------------------------
 
-    def trigger(self) -> None:
+    def trigger(self, *, fresh: bool = False) -> None:
         """Start one cycle or burst (source "single"), or arm for the next external edge.
 
         Sent once: after a `LinkError` it is unknown whether it started.
 
+        Args:
+            fresh: Clear the event flags before, in the same line where the link is a byte
+                stream: the next `take_events` then tells of this trigger alone.
+
         Raises:
             InstrumentError: In the other trigger sources (error 11).
         """
-        self.write("*TRG")
+        with self.lock:
+            if fresh and is_stream(self.address):
+                self._group_messages.append("*TRG")
+                self._judge(cast(str, self._exchange("INSR?;*TRG;LERR?", self._two, repeat=False)))
+                return
+            if fresh:
+                self.take_events()
+            self.write_together(("*TRG",))
+
+    def _two(self, wire: Wire) -> str:
+        """The answers to `INSR?` and `LERR?`; the flags are old and forgotten."""
+
+        def error_of(answers: str) -> str:
+            flags, error = answers.split(self._reply_end)
+            int(flags)
+            return self._error_in(error)
+
+        raw = wire.receive(lambda buffer: buffer.count(self._end_bytes) >= 2)
+        return self._understand(raw, error_of, "event flags and an error code, a line each")
 
     def busy(self) -> bool:
         """Whether a delay cycle or a burst is running."""
@@ -361,15 +360,9 @@ class SRSDG645(CavityLabInstrument):
     def _prepare_survival_check(self) -> None:
         self.ask_parsed("*ESR?", int, "an integer", repeat=True)
 
-    def _read_errors(self) -> list[str]:
-        errors: list[str] = []
-        while len(errors) < LONGEST_ERROR_QUEUE:
-            code = self.ask_int("LERR?")
-            if code == 0:
-                break
-            text = "hardware fault" if 40 <= code <= 91 else ERROR_TEXTS.get(code, "unknown error")
-            errors.append(f"error {code} ({text})")
-        return errors
+    def _error_in(self, answer: str) -> str:
+        code = int(answer)
+        return error_in_words(code) if code else ""
 
     def _settings_survived(self) -> str:
         status = self.ask_int("*ESR?")

@@ -127,9 +127,10 @@ class Wire:
             WireFailure: If the link is dead, refused, or holds an unread answer.
         """
         try:
-            self._refuse_dead_or_talking()
+            if self._below is not None:
+                self._refuse_dead_or_talking()
             last = self.write_end.encode("ascii") if end is None else end
-            self.handle.write_raw(message + last)
+            self.handle.visalib.write(self.handle.session, message + last)
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error)) from error
 
@@ -146,23 +147,32 @@ class Wire:
             WireFailure: On a time-out, a lost link, or an endless answer.
         """
         buffer = bytearray()
-        started = self.clock.now()
         try:
-            library, session = self.handle.visalib, self.handle.session
-            with library.ignore_warning(session, *EXPECTED):
-                while not complete(buffer):
-                    if buffer and longest is not None:
-                        self._refuse_endless(buffer, longest, self.clock.now() - started)
-                    chunk, status = library.read(session, self._wait_for_bytes())
-                    buffer.extend(chunk)
-                    if not self.stream and status == StatusCode.success:
-                        break  # END: GPIB, USB and VXI-11 say where an answer ends
+            library = self.handle.visalib
+            if not library.issue_warning_on:
+                self._collect(buffer, complete, longest)
+            else:
+                with library.ignore_warning(self.handle.session, *EXPECTED):
+                    self._collect(buffer, complete, longest)
         except (VisaError, OSError) as error:
             raise WireFailure(in_words(error, self.timeout), bytes(buffer)) from error
         except WireFailure as failure:
             failure.received = bytes(buffer)
             raise
         return bytes(buffer)
+
+    def _collect(self, buffer: bytearray, complete: Complete, longest: int | None) -> None:
+        read, session = self.handle.visalib.read, self.handle.session
+        started = self.clock.now()
+        while not complete(buffer):
+            if buffer and longest is not None:
+                self._refuse_endless(buffer, longest, self.clock.now() - started)
+            chunk, status = read(
+                session, CHUNK_BYTES if self._below is None else self._wait_for_bytes()
+            )
+            buffer.extend(chunk)
+            if not self.stream and status == StatusCode.success:
+                break  # END: GPIB, USB and VXI-11 say where an answer ends
 
     def _refuse_endless(self, buffer: bytearray, longest: int, elapsed: float) -> None:
         if len(buffer) > longest:

@@ -177,7 +177,7 @@ class Detector(Role):
                 "there was one too many. The block cannot be sorted into shots: repeat it."
             )
         try:
-            readings = self._counter.read_available()
+            readings = self._counter.take(available)
         except InstrumentError as error:
             self._stop()
             raise ReadingsMismatch(f"{self.name}: a reading is no count: {error}") from error

@@ -100,6 +100,7 @@ class Timing(Role):
         self._prepared = False
         self._program: TimingProgram | None = None
         self._ends_at: float | None = None
+        self._events: set[str] | None = None
         self._external: ExternalTrigger | None = self.settings.external
         self._watch: TriggerWatch | None = None
 
@@ -163,7 +164,7 @@ class Timing(Role):
             InstrumentError: If a burst is running: writing would abort it.
         """
         self._settings_were_lost()
-        if program == self._program:
+        if program is self._program or program == self._program:
             return
         if self._box.busy():
             raise InstrumentError(
@@ -182,7 +183,7 @@ class Timing(Role):
             if not prepared:
                 self._send_preparation()
             if changed:
-                self._box.set_delays(changed)
+                self._box.set_delays(changed, idle=True)
             if before is None or before.shots != program.shots:
                 self._box.burst_count.set(self._cycles(program))
             if before is None or before.period != program.period:
@@ -214,8 +215,7 @@ class Timing(Role):
         """
         if self._settings_were_lost() or self._program is None:
             raise LimitError(f"{self.name}: upload a program before firing")
-        self._box.take_events()
-        program, self._watch = self._program, None
+        program, self._watch, self._events = self._program, None, None
         if self._external is None:
             self._ends_at = self.clock.now() + program.duration * (1 + CLOCK_ERROR) + LATE
         else:
@@ -224,7 +224,7 @@ class Timing(Role):
                 self.name, self._box, self._external,
                 program.shots // cycles, cycles * program.period, self.clock,
             )  # fmt: skip
-        self._box.trigger()
+        self._box.trigger(fresh=True)
 
     def wait_done(self, obey: Callable[[], None] = lambda: None) -> None:
         """Return when all shots are over: after their known duration, or as triggers come.
@@ -242,7 +242,10 @@ class Timing(Role):
         if self._ends_at is None:
             return
         self.clock.wait(max(0.0, self._ends_at - self.clock.now()))
-        if self._box.busy():
+        # One question tells that the burst is over and what happened meanwhile; only a box that
+        # does not know of its end (its trigger was lost, or it runs on) is asked for its state.
+        self._events = self._box.take_events()
+        if "END_OF_BURST" not in self._events and self._box.busy():
             raise InstrumentError(
                 f"{self.name}: the burst should have ended {LATE * 1e3:g} ms ago, but the box is "
                 "still busy. Check its trigger source, burst settings and inhibit input."
@@ -256,7 +259,9 @@ class Timing(Role):
             InstrumentError: If a trigger came too early, a delay was aborted,
                 triggers were inhibited or a clock lost its lock: reject the block.
         """
-        events = self._box.take_events()
+        events, self._events = self._events, None
+        if events is None:
+            events = self._box.take_events()
         if self._watch is not None:
             events |= self._watch.events
         bad = sorted(events & SPOILING_EVENTS)

@@ -45,6 +45,7 @@ class Laboratory:
         devices: By name.
         addresses: VISA address (canonical) -> device.
         journal: Every message, as the devices saw it.
+        prompt: Commands take no time.
         faults: Texts of the `ApparatusFault`s so far, oldest first.
         next_shot: Number of the next shot.
     """
@@ -70,7 +71,7 @@ class Laboratory:
         self.apparatus: Apparatus | None = None
         self.wiring = Wiring((), {})
         self.faults_on_purpose = Faults((), self.generator("faults"))
-        self._latency = latency
+        self.prompt = not latency
         self._latency_rng = self.generator("latency")
         self._bursts: list[Burst] = []
         self._restless: list[SimulatedDevice] = []
@@ -138,7 +139,7 @@ class Laboratory:
 
     def latency_of(self, device: SimulatedDevice) -> float:
         """Seconds that the next command to `device` takes."""
-        if not self._latency:
+        if self.prompt:
             return 0.0
         mean, spread = device.latency
         return float(max(self._latency_rng.normal(mean, spread), 0.1 * mean))
@@ -178,7 +179,7 @@ class Laboratory:
             self.freeze()
             struck = [
                 (name, rule)
-                for name in self.devices
+                for name in (self.devices if self.faults_on_purpose.expected else ())
                 for rule in self.faults_on_purpose.strike(name, "<fire>")
             ]
             for name, rule in struck:
@@ -296,7 +297,13 @@ class Laboratory:
             self.freeze()
             values: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
             times: list[NDArray[np.float64]] = [np.zeros(0)]
-            for burst in [one for one in self._bursts if one.serial >= cursor.burst]:
+            for burst in self._bursts:
+                if burst.serial < cursor.burst or (
+                    # over before the counter was ready, and another one has begun since
+                    burst is not self._bursts[-1]
+                    and burst.finish <= opened_after - 2.0 * CLOCK_TOLERANCE
+                ):
+                    continue
                 if burst.serial > cursor.burst:
                     cursor = GateCursor(burst.serial)
                 for portion in burst.portions:

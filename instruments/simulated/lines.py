@@ -168,6 +168,8 @@ def tidy(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
 
 def either(lines: Sequence[Sequence[Stretch]]) -> tuple[Stretch, ...]:
     """The OR of logic lines: True wherever one of them is."""
+    if len(lines) == 1 and len(lines[0]) <= 1:
+        return tuple(Stretch(one.start, one.stop, True) for one in lines[0] if one.value)
     windows = sorted((one.start, one.stop) for line in lines for one in line if one.value)
     merged: list[tuple[float, float]] = []
     for start, stop in windows:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..journal import Message, printable
+from ..journal import printable
 
 if TYPE_CHECKING:
     from .devices.base import SimulatedDevice
@@ -55,8 +55,7 @@ class Reply:
 Answer = str | bytes | Reply | None
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(NamedTuple):
     """An answer on its way: its bytes and the time it is ready, or what will tell them."""
 
     data: bytes | Callable[[], bytes]
@@ -113,18 +112,18 @@ class Link:
             raise ConnectionRefusedError(f"connection to {self.address} refused")
         if self.dead:
             raise BrokenPipeError(f"{self.address} has closed the link")
-        lab = self.laboratory
+        lab, device = self.laboratory, self.device
         with lab.lock:
-            messages, self._input = self.device.split(self._input + data)
+            messages, self._input = device.split(self._input + data if self._input else data)
             if end and self._input:
                 messages.append(self._input)
                 self._input = b""
-            if self.framed and messages and self.device.ieee488 and self.pending:
+            if self.framed and messages and device.ieee488 and self.pending:
                 self._queue.clear()
                 self._arrived.clear()
-                self.device.interrupted(self)
+                device.interrupted(self)
             for message in messages:
-                self._obey(self.device.decode(message))
+                self._obey(device.decode(message))
         if lab.adversary:
             time.sleep(1e-4)
 
@@ -137,23 +136,24 @@ class Link:
     def _obey(self, message: str) -> None:
         lab, device = self.laboratory, self.device
         now = lab.clock.now()
-        lab.journal.append(Message(now, device.name, self.address, ">", message[:1000]))
+        lab.journal.note(now, device.name, self.address, ">", message[:1000])
         lab.touch()
         if lab.faults_on_purpose.expected:
             self._obey_spoiled(message)
             return
-        self._free_at = max(now, self._free_at) + lab.latency_of(device)
+        free_at = now if now > self._free_at else self._free_at
+        self._free_at = free_at = free_at if lab.prompt else free_at + lab.latency_of(device)
         answer = device.handle(message, self)
         if answer is None or self.dead:
             return
         end = device.ending(self)
         if isinstance(answer, Reply):
-            reply, free_at = answer, self._free_at
+            reply = answer
             self._queue.append(
                 _Pending(lambda: _as_bytes(reply.data()) + end, lambda: max(free_at, reply.ready()))
             )
         else:
-            self._queue.append(_Pending(_as_bytes(answer) + end, self._free_at))
+            self._queue.append(_Pending(_as_bytes(answer) + end, free_at))
 
     def _obey_spoiled(self, message: str) -> None:
         """Obey a message in a laboratory with faults on purpose."""
@@ -223,9 +223,12 @@ class Link:
         """
         lab = self.laboratory
         clock = lab.clock
-        deadline = clock.now() + timeout
+        begun = clock.now()
+        deadline = begun + timeout
         while True:
             with lab.lock:
+                if terminator is not None and (line := self._whole_line(begun, terminator, count)):
+                    return line, ReadEnd.TERMINATOR
                 self._pump()
                 taken = self._take(count, terminator)
                 if taken is not None:
@@ -235,6 +238,19 @@ class Link:
             if now >= deadline or (math.isinf(deadline) and math.isinf(ready)):
                 return self._lost(), ReadEnd.TIMEOUT
             self._wait(min(ready, deadline) - now)
+
+    def _whole_line(self, now: float, terminator: bytes, count: int) -> bytes | None:
+        """The next answer if it is ready, not begun yet, and one line: as most answers are."""
+        if not self._queue or self._arrived or self.dead:
+            return None
+        data, ready = self._queue[0]
+        if not isinstance(data, bytes) or not isinstance(ready, float) or ready > now + 1e-12:
+            return None
+        if len(data) > count or data.find(terminator) != len(data) - len(terminator):
+            return None
+        self._queue.popleft()
+        self.laboratory.journal.note(now, self.device.name, self.address, "<", _shown(data))
+        return data
 
     def _wait(self, seconds: float) -> None:
         if not self.laboratory.virtual:
@@ -249,7 +265,7 @@ class Link:
         now = lab.clock.now() + 1e-12
         while queue and not self.dead and queue[0].due() <= now:
             data = queue.popleft().taken()
-            lab.journal.append(Message(now, self.device.name, self.address, "<", _shown(data)))
+            lab.journal.note(now, self.device.name, self.address, "<", _shown(data))
             if self.framed or not self._arrived:
                 self._arrived.append(bytearray(data))
             else:

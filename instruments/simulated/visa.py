@@ -30,7 +30,6 @@ _STATUS = {
     ReadEnd.END: StatusCode.success,
     ReadEnd.TIMEOUT: StatusCode.error_timeout,
 }
-_AT_TERMINATOR = StatusCode.success_termination_character_read
 _RAW = ("SOCKET", "ASRL")
 """Sockets and serial lines mark no end of a message."""
 
@@ -103,6 +102,7 @@ class CavityLabVisaLibrary(VisaLibraryBase):
         self._managers: set[Any] = set()
         self._next = 1
         self._guard = threading.Lock()
+        self.issue_warning_on = set()  # the usual ends of a read are no surprise
 
     # -- beyond VISA --------------------------------------------------------------------
 
@@ -194,22 +194,21 @@ class CavityLabVisaLibrary(VisaLibraryBase):
 
     def read(self, session: Any, count: int) -> tuple[bytes, StatusCode]:
         """Wait for an answer on the laboratory's clock."""
-        opened = self._session(session)
+        opened = self._sessions.get(session) or self._session(session)
         data, why = opened.link.read(count, opened.terminator, opened.timeout)
-        if why is ReadEnd.TERMINATOR and _AT_TERMINATOR not in self.issue_warning_on:
-            return data, self._well(session, _AT_TERMINATOR)
-        return data, self.handle_return_value(session, _STATUS[why])
+        status = _STATUS[why]
+        if why is ReadEnd.TIMEOUT or status in self.issue_warning_on:
+            return data, self.handle_return_value(session, status)
+        self._last_status = self._last_status_in_session[session] = status
+        return data, status
 
     def write(self, session: Any, data: bytes) -> tuple[int, StatusCode]:
         """Send bytes."""
-        link = self._session(session).link
-        link.write(bytes(data), end=link.framed)
-        return len(data), self._well(session, StatusCode.success)
-
-    def _well(self, session: Any, status: StatusCode) -> StatusCode:
-        """`handle_return_value` of what is neither an error nor a warning, in half the time."""
-        self._last_status = self._last_status_in_session[session] = status
-        return status
+        link = (self._sessions.get(session) or self._session(session)).link
+        link.write(data if isinstance(data, bytes) else bytes(data), end=link.framed)
+        # what `handle_return_value` does of what is neither an error nor a warning
+        self._last_status = self._last_status_in_session[session] = StatusCode.success
+        return len(data), StatusCode.success
 
     def clear(self, session: Any) -> StatusCode:
         """Device clear; on a socket what arrives within 0.1 s is thrown away."""

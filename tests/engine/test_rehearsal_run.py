@@ -69,7 +69,7 @@ def test_an_exception_in_a_driver_leaves_everything_safe(tmp_path, monkeypatch):
     """RF off and coil at zero, asked of the simulated instruments; nothing is sent after that."""
     with Station.open(STATION, rehearse=LABORATORY, seed=2) as station:
 
-        def broken(self: object) -> None:
+        def broken(self: object, *, fresh: bool) -> None:
             raise ZeroDivisionError("a bug in the driver")
 
         monkeypatch.setattr(type(station.instruments["timing_box"]), "trigger", broken)

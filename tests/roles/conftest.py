@@ -101,8 +101,8 @@ class Counter(Recorder):
     def available(self) -> int:
         return len(self.readings)
 
-    def read_available(self) -> Any:
-        return np.array(self.readings, dtype=float)
+    def take(self, waiting: int) -> Any:
+        return np.array(self.readings[:waiting], dtype=float)
 
     def abort(self) -> None:
         self.did("abort")

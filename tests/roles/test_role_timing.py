@@ -53,14 +53,15 @@ class Box(InstrumentBase):
     def busy(self) -> bool:
         return self.clock.now() < self.runs_until
 
-    def set_delays(self, delays: dict[str, tuple[str, float]]) -> None:
+    def set_delays(self, delays: dict[str, tuple[str, float]], *, idle: bool = False) -> None:
         self.calls.extend((channel, *delay) for channel, delay in delays.items())
 
     def take_events(self) -> set[str]:
         events, self.events = self.events, set()
         return events
 
-    def trigger(self) -> None:
+    def trigger(self, *, fresh: bool = False) -> None:
+        self.events = set() if fresh else self.events
         self.calls.append(("trigger",))
         self.runs_until = self.clock.now() + self.length
 

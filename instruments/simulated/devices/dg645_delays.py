@@ -35,10 +35,12 @@ class Delays:
     links: dict[int, int] = field(default_factory=_reset_links)
     after: dict[int, float] = field(default_factory=_reset_delays)
     _times: dict[int, float] = field(init=False, compare=False)
+    _longest: float = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         times = {channel: self._resolved(channel) for channel in (0, *CHANNELS)}
         object.__setattr__(self, "_times", times)
+        object.__setattr__(self, "_longest", max(times.values()))
 
     def time_of(self, channel: int) -> float:
         """Seconds after T0, resolved through the links."""
@@ -53,7 +55,7 @@ class Delays:
 
     def longest(self) -> float:
         """The last edge, seconds after T0."""
-        return max(self._times[channel] for channel in CHANNELS)
+        return self._longest
 
     def relinked(self, channel: int, reference: int, seconds: float) -> Delays:
         """With `channel` following `reference` by `seconds`.
@@ -66,7 +68,7 @@ class Delays:
             raise Refused(13)
         rounded = round(round(seconds / RESOLUTION) * RESOLUTION, 15)
         changed = Delays(self.links | {channel: reference}, self.after | {channel: rounded})
-        if any(not -1e-13 <= changed.time_of(one) <= LONGEST for one in CHANNELS):
+        if min(changed._times.values()) < -1e-13 or changed._longest > LONGEST:
             raise Refused(12)
         return changed
 

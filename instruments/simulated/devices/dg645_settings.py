@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
 EDGES = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}
+_MESSAGE = re.compile(r"(\*?[A-Z]{3,4})\s*(\?)?\s*(.*)", re.DOTALL)
 _REAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(E[-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?\d+")
 
@@ -57,6 +59,21 @@ class Setting:
     def show(self, value: float) -> str:
         """The answer to the question."""
         return str(int(value)) if self.whole else f"{value:+.{self.decimals}f}"
+
+
+@lru_cache(maxsize=4096)
+def understood(message: str) -> tuple[str, bool, tuple[str, ...]]:
+    """Mnemonic, whether it is a question, and parameters; most messages come again.
+
+    Raises:
+        Refused: 110 no command.
+    """
+    match = _MESSAGE.fullmatch(message.upper())
+    if match is None:
+        raise Refused(110)
+    rest = match[3].strip()
+    parameters = tuple(one.strip() for one in rest.split(",")) if rest else ()
+    return match[1], bool(match[2]), parameters
 
 
 def integer(text: str) -> int:

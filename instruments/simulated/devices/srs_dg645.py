@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 from ..lines import Stretch, either
@@ -27,6 +27,7 @@ from .dg645_settings import (
     expect,
     integer,
     real,
+    understood,
 )
 from .dg645_status import COMMON_BITS, Event, Status
 from .dg645_trigger import ForeignTrigger
@@ -34,7 +35,7 @@ from .dg645_trigger import ForeignTrigger
 RECOVERY = 25e-9
 SHORTEST_CYCLE = 100e-9
 FREE_RUN = 2**31
-_MESSAGE = re.compile(r"(\*?[A-Z]{3,4})\s*(\?)?\s*(.*)", re.DOTALL)
+_ENDS = re.compile(rb"[;\r\n]")
 
 
 class SRSDG645(SimulatedDevice):
@@ -68,6 +69,7 @@ class SRSDG645(SimulatedDevice):
         self._reset()
 
     def _reset(self) -> None:
+        self._shown: dict[Hashable, tuple[Stretch, ...]] = {}
         self.values: dict[tuple[str, int], float] = {
             (name, index): setting.reset
             for name, setting in SETTINGS.items()
@@ -79,7 +81,7 @@ class SRSDG645(SimulatedDevice):
 
     def split(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Commands end with `;`, CR or LF; more than 255 bytes without an end are lost."""
-        *messages, rest = re.split(rb"[;\r\n]", data)
+        *messages, rest = _ENDS.split(data)
         if len(rest) > 255:
             self.status.error(30)
             rest = b""
@@ -98,13 +100,9 @@ class SRSDG645(SimulatedDevice):
     def handle(self, message: str, link: Link) -> str | None:
         """Obey one command."""
         self._look()
-        match = _MESSAGE.fullmatch(message.upper())
         try:
-            if match is None:
-                raise Refused(110)
-            name, question, rest = match[1], bool(match[2]), match[3].strip()
-            parameters = [one.strip() for one in rest.split(",")] if rest else []
-            return self._obey(name, question, parameters, link)
+            name, question, parameters = understood(message)
+            return self._obey(name, question, list(parameters), link)
         except Refused as refused:
             self.status.error(refused.code)
             return None
@@ -140,6 +138,7 @@ class SRSDG645(SimulatedDevice):
             if value + other >= 6.0:
                 raise Refused(10)
         self._abort_if(setting.aborts)
+        self._shown.clear()
         self.values[setting.name, index] = value
         if setting.name in ("TSRC", "TRAT", "BURM"):
             self._free_run()
@@ -160,16 +159,18 @@ class SRSDG645(SimulatedDevice):
     def _set_delay(self, parameters: list[str], link: Link) -> None:
         expect(parameters, 3)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
-        changed = self.delays.relinked(channel, reference, real(parameters[2]))
+        self._change(self.delays.relinked(channel, reference, real(parameters[2])))
+
+    def _change(self, delays: Delays) -> None:
         self._abort_if(True)
-        self.delays = changed
+        self._shown.clear()
+        self.delays = delays
 
     def _set_link(self, parameters: list[str], link: Link) -> None:
         expect(parameters, 2)
         channel, reference = channel_code(parameters[0]), channel_code(parameters[1])
-        changed = self.delays.relinked(channel, reference, self.delays.after.get(channel, 0.0))
-        self._abort_if(True)
-        self.delays = changed
+        after = self.delays.after.get(channel, 0.0)
+        self._change(self.delays.relinked(channel, reference, after))
 
     def _get_delay(self, parameters: list[str], link: Link) -> str:
         expect(parameters, 1)
@@ -290,7 +291,13 @@ class SRSDG645(SimulatedDevice):
         return (Stretch(start, stop, True),) if stop > start else ()
 
     def signal(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
-        """What a TTL input sees of a front output."""
+        """What a TTL input sees of a front output; the same until a setting changes."""
+        key = terminal, shot.period, shot.index > 0, shot.source == self.name
+        if key not in self._shown:
+            self._shown[key] = self._level(terminal, shot)
+        return self._shown[key]
+
+    def _level(self, terminal: str, shot: Shot) -> tuple[Stretch, ...]:
         output = OUTPUTS.index(terminal)
         low = self.values["LOFF", output]
         high = low + self.values["LAMP", output]
@@ -299,7 +306,10 @@ class SRSDG645(SimulatedDevice):
 
     def combined(self, terminals: tuple[str, ...], shot: Shot) -> tuple[Stretch, ...]:
         """A rear OR output."""
-        return either([self._window(terminal, shot) for terminal in terminals])
+        key = terminals, shot.period, shot.index > 0, shot.source == self.name
+        if key not in self._shown:
+            self._shown[key] = either([self._window(terminal, shot) for terminal in terminals])
+        return self._shown[key]
 
     def steady(self, shot: Shot) -> bool:
         """All cycles are alike, but a T0 that comes only in the first."""
@@ -307,17 +317,8 @@ class SRSDG645(SimulatedDevice):
 
     # -- common commands ----------------------------------------------------------------
 
-    def _identity(self, parameters: list[str], link: Link) -> str:
-        return str(self.settings["idn"])
-
-    def _last_error(self, parameters: list[str], link: Link) -> str:
-        return str(self.status.take_error())
-
     def _clear_status(self, parameters: list[str], link: Link) -> None:
         self.status = Status(events=0)
-
-    def _take_events(self, parameters: list[str], link: Link) -> str:
-        return str(self.status.take_events())
 
     def _take_instrument_status(self, parameters: list[str], link: Link) -> str:
         return str(self.status.take_instrument(integer(parameters[0]) if parameters else None))
@@ -352,8 +353,8 @@ class SRSDG645(SimulatedDevice):
             return
         if slot not in self.saved:
             raise Refused(14)
-        self._abort_if(True)
-        values, self.delays = self.saved[slot]
+        values, delays = self.saved[slot]
+        self._change(delays)
         self.values = dict(values)
 
     def _lock(self, parameters: list[str], link: Link) -> str:
@@ -373,20 +374,19 @@ class SRSDG645(SimulatedDevice):
             raise Refused(10)
         self.endings[id(link)] = bytes(code for code in codes if code)
 
-    def _nothing(self, parameters: list[str], link: Link) -> None:
-        """Accepted; nothing that the simulation shows."""
-
 
 _Method = Callable[[SRSDG645, list[str], Link], str | None]
 
 
-def _says(text: str) -> _Method:
+def _says(text: str | None) -> _Method:
     return lambda device, parameters, link: text
 
 
-_D = SRSDG645
+_D, _nothing = SRSDG645, _says(None)
 _QUESTIONS: dict[str, _Method] = {
-    "*IDN": _D._identity, "LERR": _D._last_error, "*ESR": _D._take_events,
+    "*IDN": lambda device, parameters, link: str(device.settings["idn"]),
+    "LERR": lambda device, parameters, link: str(device.status.take_error()),
+    "*ESR": lambda device, parameters, link: str(device.status.take_events()),
     "INSR": _D._take_instrument_status, "*STB": _D._status_byte, "DLAY": _D._get_delay,
     "LINK": _D._get_link, "LOCK": _D._lock, "UNLK": _D._unlock,
     "EMAC": _says("00:19:B3:00:00:01"), "DISP": _says("11,2"), "TIMB": _says("0"),
@@ -394,7 +394,7 @@ _QUESTIONS: dict[str, _Method] = {
 }  # fmt: skip
 _COMMANDS: dict[str, _Method] = {
     "*CLS": _D._clear_status, "*OPC": _D._operation_complete, "*RST": _D._restore_defaults,
-    "*SAV": _D._save, "*RCL": _D._recall, "*TRG": _D._trigger, "*WAI": _D._nothing,
+    "*SAV": _D._save, "*RCL": _D._recall, "*TRG": _D._trigger, "*WAI": _nothing,
     "DLAY": _D._set_delay, "LINK": _D._set_link, "XTRM": _D._set_terminator,
-    "REMT": _D._nothing, "LCAL": _D._nothing, "DISP": _D._nothing, "IFRS": _D._nothing,
+    "REMT": _nothing, "LCAL": _nothing, "DISP": _nothing, "IFRS": _nothing,
 }  # fmt: skip

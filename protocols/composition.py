@@ -22,8 +22,9 @@ from .interleaved import Interleaved
 from .protocol import Bounds, Calibrations, ExperimentProtocol, SetPoint, Steps
 from .scan_designs import Design, Goal, Grid, Random, Refined, Values
 from .steps import Note, TakeEstimate
+from .tracked import Tracked
 
-__all__ = ["Grid", "Interleaved", "Random", "Refined", "Scanned", "stored_composition"]
+__all__ = ["Grid", "Interleaved", "Random", "Refined", "Scanned", "Tracked", "stored_composition"]
 
 Maker: TypeAlias = Callable[..., ExperimentProtocol]
 
@@ -247,6 +248,8 @@ def stored_composition(beliefs: Mapping[str, Any]) -> ComposedEstimator | None:
     """
     if {"protocol", "scanned", "goal"} <= set(beliefs):
         return Scanned.stored_estimator(beliefs)
+    if {"protocols", "tracked"} <= set(beliefs):
+        return Tracked.stored_estimator(beliefs)
     if {"protocols", *Interleaved.parts} <= set(beliefs):
         return Interleaved.stored_estimator(beliefs)
     return None

@@ -109,7 +109,9 @@ def answer_of(
         estimate = estimator.estimate(level)
     except Exception as error:
         raise EstimateFailed(f"the fit failed: {type(error).__name__}: {error}") from error
-    headline = estimate[protocol.quantities[0]]
+    headline = estimate.quantities.get(protocol.quantities[0])
+    if headline is None:  # a composition that was stopped before its second part
+        return Answer(estimate)
     try:
         bounds = protocol.bounds(calibrations, estimate, shots)
     except ValueError:  # at a fold of the identifiable range there is no bound

@@ -21,7 +21,11 @@ from cavitylab.protocols.engine.events import BlockRecorded
 from cavitylab.protocols.engine.states import State
 from cavitylab.protocols.recording import Run
 
-KNOWN = {"gain": (100.0, 0.5), "background": (50.0, 1.0), "rabi_range": (14e3, 26e3)}
+KNOWN: dict[str, Any] = {
+    "gain": (100.0, 0.5),
+    "background": (50.0, 1.0),
+    "rabi_range": (14e3, 26e3),
+}
 
 
 def test_another_number_of_atoms_is_found_and_held_against_the_settings(tmp_path: Path) -> None:
@@ -30,7 +34,7 @@ def test_another_number_of_atoms_is_found_and_held_against_the_settings(tmp_path
     assert "atoms_per_ensemble: 100" in text
     laboratory = tmp_path / "fewer.lab.yaml"
     laboratory.write_text(text.replace("atoms_per_ensemble: 100", "atoms_per_ensemble: 83"))
-    protocol = CalibrateAtomNumber()
+    protocol: Any = CalibrateAtomNumber()
     with Station.open("two_ensemble", rehearse=laboratory, seed=8) as station:
         result = run(protocol, station, data=tmp_path, seed=8)
         known = dict(station.calibrations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_a_slow_coil_is_found_out_and_waited_for(tmp_path: Path) -> None:
     shipped = find_file("two_ensemble", ".yaml")
     shutil.copytree(shipped.parent / "calibrations", tmp_path / "calibrations")
     station = Path(shutil.copy(shipped, tmp_path / "two_ensemble.yaml"))
-    protocol = CalibrateSettling(shots=8, times=(-0.06, -0.035, -0.01, 0.01, 0.03, 0.06, 0.12))
+    protocol: Any = CalibrateSettling(shots=8, times=(-0.06, -0.035, -0.01, 0.01, 0.03, 0.06, 0.12))
     with Station.open(station, rehearse=laboratory, seed=6) as opened:
         result = run(protocol, opened, data=tmp_path, seed=6)
         assert opened.roles["gradient"].settling_time == 0.2
@@ -54,6 +55,7 @@ def test_a_slow_coil_is_found_out_and_waited_for(tmp_path: Path) -> None:
     assert after.parameters == before.parameters
     settled = result.estimate["settling_time"]
     assert after.conditions[SETTLED_AFTER] == pytest.approx(settled.value + 2 * settled.std, 1e-5)
+    assert result.estimate is not None
     moved = CalibrateSettling(tolerance=1e-6).proposal(result.estimate, {"gradient": after})
     assert moved.decision
     with Station.open(station, rehearse=laboratory, seed=6) as opened:

@@ -111,6 +111,37 @@ def evolve_exact(
     return tuple(found)
 
 
+def follow_exact(
+    ensembles: CoupledEnsembles, steps: Sequence[tuple[float, float]]
+) -> tuple[NDArray[np.complex128], ExactMoments]:
+    """Density matrix after several constant drives one after the other, all atoms down before.
+
+    Args:
+        ensembles: with whole atom numbers N p_k.
+        steps: (duration, Omega) of each, in the inverse unit of the rates and in theirs.
+
+    Returns:
+        The density matrix in the product basis |n_1, …, n_M>, atoms up ascending, the last
+        ensemble's fastest; and its moments.
+
+    Raises:
+        ValueError: when an N p_k is not whole, or there are more than 1500 states.
+    """
+    numbers = whole_atom_numbers(ensembles)
+    sizes = _ladder_sizes(ensembles, numbers, 0.0, [n + 1 for n in numbers])
+    space = _Ladders(ensembles, numbers, sizes, 0.0, 0.0)
+    rho = np.zeros((space.dimension, space.dimension))
+    rho[0, 0] = 1.0
+    for duration, drive in steps:
+        ratio = finite(drive, "steps") / ensembles.collective_decay
+        space = _Ladders(ensembles, numbers, sizes, 0.0, ratio)
+        (rho,) = _trajectory(space, rho, time_grid([duration]))
+    up = np.indices(sizes).reshape(len(sizes), -1).sum(axis=0)
+    phases = np.array([1.0, 1j, -1.0, -1j])[up % 4]  # the ladders are real as i^n |n>
+    turned = rho.astype(np.complex128) * np.outer(phases, phases.conj())
+    return turned, space.moments(rho)
+
+
 def exact_steady_state(ensembles: CoupledEnsembles, drive: float) -> ExactMoments:
     """rho = (A^dag A)^-1/Z, what driven unequal couplings reach in the end.
 

@@ -6,6 +6,7 @@ state (`atoms`); drifts, noise, gates and photons are the same for all.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.spins import wigner_d
 from .beams import in_time, lit_time
 from .counting import Counting, CountingTruth
 from .draws import Drift, steady_steps
@@ -86,6 +88,17 @@ def refuse_early_readout(
                     f"{in_time(one.stop)}, before the atoms are ready at {in_time(end)}: it "
                     f"destroys the state: check which window is wired to {probe}"
                 )
+
+
+def pulse_matrix(spin: float, area: float, phase: float) -> NDArray[np.complex128]:
+    """Amplitudes after a turn by `area` about the axis at `phase` in the x-y plane.
+
+    Rows and columns m descending; phases of the rows, which counting does not see, are left out.
+    """
+    m = spin - np.arange(2.0 * spin + 1.0)
+    # a quarter of a turn about z makes the turn about x one about y
+    turn = np.exp(1j * (phase - 0.5 * math.pi) * m)
+    return wigner_d(spin, area).astype(np.complex128) * turn
 
 
 class Remembered(OrderedDict[Hashable, Any]):

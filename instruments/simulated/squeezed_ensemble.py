@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.spins import wigner_d
 from ...models.squeezed_reservoir import SqueezedReservoir
 from ...models.squeezed_reservoir_dynamics import evolved_density_matrices, squeezed_evolution
 from .beams import TWO_PI
 from .draws import shot_uniforms
 from .lines import Timeline
-from .prepared import PreparedEnsembles, Remembered
+from .prepared import PreparedEnsembles, Remembered, pulse_matrix
 from .pumped_truth import PumpedDriftsEntry
 from .squeezed_shot import SqueezedShot, read_squeezed_shot
 from .squeezed_truth import SqueezedTruth
@@ -70,11 +69,10 @@ class SqueezedEnsemble(PreparedEnsembles[SqueezedShot]):
         """Chances of 0 … N atoms up."""
         key = did.squeezing, did.detuning, did.hold
         state = self._states.get_or(key, lambda: self._state(did))
-        # alpha turns the state about z by alpha/2; a quarter of a turn makes the x turn one about y
-        turn = did.pulse_phase - 0.5 * math.pi + 0.5 * did.phase
-        descending = -np.arange(self.truth.atoms + 1.0)
-        phases = np.exp(1j * turn * descending)
-        turned = wigner_d(0.5 * self.truth.atoms, did.pulse_area) * phases
+        # alpha turns the state about z by alpha/2
+        turned = pulse_matrix(
+            0.5 * self.truth.atoms, did.pulse_area, did.pulse_phase + 0.5 * did.phase
+        )
         chances = np.sum((turned @ state) * turned.conj(), axis=1).real
         return np.asarray(np.maximum(chances[::-1], 0.0), dtype=np.float64)
 

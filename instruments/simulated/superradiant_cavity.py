@@ -9,65 +9,38 @@ kappa, H = Omega S^x and the jump operator S^-, S = sum_k eta_k S_k, hold with
 kappa well above c sqrt(N)). Mean spins and covariances are followed through everything that the
 drive does (Shen Eq. 2 with linearised fluctuations; at the operating point the dark state of
 Eqs. 9-15); the counts are samples of the Gaussian state with these moments, through Poissonian
-photon counting. Valid to about 1/N_k, while every ensemble's noise is small against its spin.
+photon counting. Valid to about 1/N_k, while every ensemble's noise is small against its spin. Of
+a few atoms (125 states in all) the density matrix of Eq. 1 is followed instead, exactly.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ...models.multi_ensemble_superradiance import CoupledEnsembles
-from ...models.multi_ensemble_superradiance_moments import DriveProfile, evolve_moments
 from ...models.multi_ensemble_superradiance_sensing import squeezing_matrix_from_moments
 from .beams import TWO_PI
-from .draws import shot_uniforms
-from .lines import ApparatusFault, Timeline
+from .lines import Timeline
 from .prepared import PreparedEnsembles, Remembered
 from .pumped_truth import PumpedDriftsEntry
 from .superradiant_shot import SuperradiantShot, read_superradiant_shot
+from .superradiant_state import Analysis, SpinState, exact_spins, gaussian_spins
 from .superradiant_truth import SuperradiantTruth
 
 Array = NDArray[np.float64]
 
-MOST_NOISE = 0.4
-"""Largest standard deviation of a spin component, in units of the ensemble's spin N_k/2, ever."""
-
-LOOKS = 32
-"""Times of a hold at which that is looked at."""
-
-EDGE = 1e-9
-"""Seconds in which the drive goes from one step to the next."""
-
 APPROXIMATIONS = (
     "every shot starts with all atoms down and with the same number of them",
-    "mean field with linearised fluctuations: Gaussian counts, good to about one over the number "
-    "of atoms of an ensemble",
     "the cavity follows at once (linewidth well above coupling times sqrt(N)); no loss, no decay "
     "of single atoms",
     "light switches at once; while the analysis pulse lasts nothing else happens",
     "phases of drive and analysis pulse are those of their RF at the atoms",
     "probe light does not change the counted atoms",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SpinState:
-    """Moments of all ensembles, spins in units of hbar, the drive along x.
-
-    Attributes:
-        means: (M, 3).
-        covariance: (M, 3, M, 3), symmetrised.
-    """
-
-    means: Array = field(repr=False)
-    covariance: Array = field(repr=False)
 
 
 class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
@@ -92,48 +65,25 @@ class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
         return read_superradiant_shot(timeline, self.truth, power)
 
     def atoms(self, did: SuperradiantShot, shots: range) -> Array:
-        """Atoms up, (shots, ensembles); of a Gaussian state, so not whole."""
-        means, covariance = self.observed(did)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        draws = [
-            ndtri(shot_uniforms(self.seed, f"projection.{one}", shots)) for one in range(len(means))
-        ]
-        numbers = np.array(self.truth.atoms, dtype=np.float64)
-        found = 0.5 * numbers + means + np.stack(draws, axis=1) @ root.T
-        return np.asarray(np.clip(found, 0.0, numbers), dtype=np.float64)
+        """Atoms up, (shots, ensembles); many of them are Gaussian and so not whole."""
+        return self.state(did).atoms(self._analysis(did), self.seed, shots)
 
     def observed(self, did: SuperradiantShot) -> tuple[Array, Array]:
-        """Mean (M,) and covariance (M, M) of S_z,k when the atoms are counted."""
-        state = self.state(did)
-        sine, cosine = math.sin(did.pulse_area), math.cos(did.pulse_area)
-        across = np.array(
-            [-sine * math.sin(did.pulse_phase), sine * math.cos(did.pulse_phase), cosine]
-        )
-        phases = np.array(self.truth.phases)
-        # the axis that the pulse turns to z, before the phases were written
-        axes = np.stack(
-            [
-                np.cos(phases) * across[0] + np.sin(phases) * across[1],
-                np.cos(phases) * across[1] - np.sin(phases) * across[0],
-                np.full(phases.size, cosine),
-            ],
-            axis=1,
-        )
-        means = np.sum(axes * state.means, axis=1)
-        covariance = np.einsum("ka,kalb,lb->kl", axes, state.covariance, axes)
-        return means, np.asarray(covariance, dtype=np.float64)
+        """Mean (M,) and covariance (M, M) of the numbers up less N_k/2, when they are counted."""
+        return self.state(did).observed(self._analysis(did))
+
+    def _analysis(self, did: SuperradiantShot) -> Analysis:
+        return Analysis(did.pulse_area, did.pulse_phase, self.truth.phases)
 
     def state(self, did: SuperradiantShot) -> SpinState:
-        """Moments at the end of the hold.
+        """The state at the end of the hold.
 
         Raises:
-            ApparatusFault: If the state is not Gaussian any more.
+            ApparatusFault: If many atoms have left the regime of Gaussian noise.
         """
         held = did if did.held else SuperradiantShot(did.couplings)
-        found: SpinState = self._states.get_or(
-            (held.couplings, held.steps), lambda: self._followed(held)
-        )
+        key = held.couplings, held.steps
+        found: SpinState = self._states.get_or(key, lambda: self._followed(held))
         return found
 
     def _followed(self, did: SuperradiantShot) -> SpinState:
@@ -144,28 +94,9 @@ class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
         ensembles = CoupledEnsembles.from_atom_numbers(
             truth.atoms, couplings, unit * largest if did.held else 1.0
         )
-        times, drives, now = [], [], 0.0
-        for step in did.steps:
-            times += [now + min(EDGE, 0.1 * step.duration), now + step.duration]
-            drives += [unit * step.amplitude] * 2
-            now += step.duration
-        profile = DriveProfile(tuple(times), tuple(drives)) if times else 0.0
-        moments = evolve_moments(ensembles, 0.0, profile, np.linspace(0.0, now, LOOKS))
-        size = len(truth.atoms)
-        history = moments.covariance.reshape(-1, size, 3, size, 3)
-        spins = 0.5 * np.array(truth.atoms)
-        noise = [
-            math.sqrt(float(np.linalg.eigvalsh(history[:, k, :, k])[:, -1].max())) / spins[k]
-            for k in range(size)
-        ]
-        if max(noise) > MOST_NOISE:
-            raise ApparatusFault(
-                f"the noise of ensemble {int(np.argmax(noise)) + 1} grows to {max(noise):.2g} of "
-                f"its spin, and up to {MOST_NOISE:g} can be answered for: the drive is near or "
-                "above the critical one, or pulse and hold do not fit: lower the RF power on "
-                "drive.rf, or the pulse's length"
-            )
-        return SpinState(moments.mean_spins[-1], np.asarray(history[-1], dtype=np.float64))
+        steps = [(one.duration, unit * one.amplitude) for one in did.steps if did.held]
+        solve = exact_spins if truth.few else gaussian_spins
+        return solve(ensembles, steps)
 
     def told(self, latest: SuperradiantShot | None) -> dict[str, Any]:
         """Truth of the cavity, and of the latest state its squeezing matrix for S_x.
@@ -182,7 +113,7 @@ class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
             return found
         state = self.state(latest)
         lengths = np.linalg.norm(state.means, axis=1)
-        matrix = squeezing_matrix_from_moments(truth.atoms, state.covariance[:, 0, :, 0], lengths)
+        matrix = squeezing_matrix_from_moments(truth.atoms, state.covariance_x, lengths)
         return found | {
             "couplings": list(latest.couplings),
             "lengths": lengths.tolist(),
@@ -194,3 +125,10 @@ class SuperradiantCavity(PreparedEnsembles[SuperradiantShot]):
     def approximations(self) -> Iterator[str]:
         """What is left out."""
         yield from APPROXIMATIONS
+        if self.truth.few:
+            yield "the density matrix is followed exactly"
+        else:
+            yield (
+                "mean field with linearised fluctuations: Gaussian counts, good to about one over "
+                "the number of atoms of an ensemble"
+            )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .truth import (
     Angle,
@@ -22,7 +23,9 @@ from .truth import (
 
 MOST_ENSEMBLES = 6
 LEAST_ATOMS = 30
-"""Smallest ensemble: Gaussian states are good to about 1/N."""
+"""Smallest ensemble that is followed by its moments: they are good to about 1/N."""
+MOST_STATES = 125
+"""Largest product of all N_k + 1 for which the density matrix is followed: a second or two."""
 
 
 class EnsembleEntry(FilePart):
@@ -37,7 +40,7 @@ class EnsembleEntry(FilePart):
         phase: What the field to be sensed writes about z between hold and analysis, rad.
     """
 
-    atoms: Annotated[int, Field(ge=LEAST_ATOMS, le=1_000_000)]
+    atoms: Annotated[int, Field(ge=1, le=1_000_000)]
     full_coupling: Frequency
     saturation_power: Power
     centre_frequency: Frequency = Quantity(nominal=80e6)
@@ -80,6 +83,17 @@ class SuperradiantTruthEntry(FilePart):
     analysis: DriveEntry
     detector: DetectorEntry
 
+    @field_validator("ensembles")
+    @classmethod
+    def _tractable(cls, given: tuple[EnsembleEntry, ...]) -> tuple[EnsembleEntry, ...]:
+        atoms = [one.atoms for one in given]
+        if min(atoms) < LEAST_ATOMS and math.prod(n + 1 for n in atoms) > MOST_STATES:
+            raise ValueError(
+                f"must have at least {LEAST_ATOMS} atoms each, or so few that there are no more "
+                f"than {MOST_STATES} states in all, but have {atoms}"
+            )
+        return given
+
 
 @dataclass(frozen=True, slots=True)
 class SuperradiantTruth:
@@ -105,6 +119,11 @@ class SuperradiantTruth:
     rate_per_atom: float
     background_rate: float
     dead_time: float = 0.0
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few atoms that their density matrix is followed."""
+        return math.prod(n + 1 for n in self.atoms) <= MOST_STATES
 
     @property
     def atom_decay(self) -> float:

@@ -30,6 +30,7 @@ from cavitylab.models.multi_ensemble_superradiance import (
     operating_point,
 )
 from cavitylab.models.multi_ensemble_superradiance_dark import dark_state
+from cavitylab.models.multi_ensemble_superradiance_exact import evolve_exact
 from cavitylab.models.multi_ensemble_superradiance_moments import evolve_moments
 
 ATOMS, COUPLINGS, LINEWIDTH = (100, 60, 80), (700.0, 700.0, 420.0), 1e6
@@ -53,6 +54,8 @@ def tone(amplitude: float, full: float, phase: float = 0.0) -> RFTone:
     return RFTone(80e6, 10.0 * math.log10(power / 1e-3), phase)
 
 
+QUARTER = 5e-6
+"""Seconds of a quarter of a turn at 50 kHz."""
 TURNED = tone(1e5, 400e6, 30.0)
 
 
@@ -120,6 +123,30 @@ def test_a_short_hold_and_a_wrong_drive_are_followed() -> None:
     means, covariance = seen(shot(hold=1e-3, scale=0.9))
     assert np.abs(covariance - moments.covariance[-1][::3, ::3]).max() < 0.25
     assert means == pytest.approx(np.zeros(3), abs=1e-6)
+
+
+def test_few_atoms_are_followed_exactly() -> None:
+    """Three times two atoms: the master equation's moments to 1e-9, whole atoms in the counts."""
+    few = replace(TRUTH, atoms=(2, 2, 2), phases=(0.1, 0.0, 0.0))
+    steady: Any = {"drive__rf": (Stretch(0.0, PULSE + 10e-3, tone(2e3, 400e6)),)}
+    decay = 2 * math.pi * 4 * 700.0**2 / LINEWIDTH
+    ensembles = CoupledEnsembles.from_atom_numbers((2, 2, 2), (1.0, 1.0, 0.6), decay)
+    drive = 2 * math.pi * 4 * 2e3 * 700.0 / LINEWIDTH
+    (moments,) = evolve_exact(ensembles, 0.0, [PULSE + 10e-3], drive)
+    turned = [math.cos(0.1), 1.0, 1.0]
+    quarter: Any = {"analysis__switch": (Stretch(0.011, 0.011 + QUARTER, True),)}
+    assert seen(shot(phase=0.0, **steady, **quarter), few)[0] == pytest.approx(
+        moments.mean_spins[:, 1] * turned, abs=1e-9
+    )
+    timeline = shot(**steady, **quarter)
+    covariance = seen(timeline, few)[1]
+    assert covariance[1:, 1:] == pytest.approx(moments.covariance_x[1:, 1:], abs=1e-9)
+    cavity = SuperradiantCavity(few, 3)
+    counts = cavity.counts(timeline, range(4000), np.zeros(4000))
+    up = np.round(counts / 5000.0)
+    assert np.abs(counts / 5000.0 - up).max() < 0.2
+    bound = norm.isf(0.5e-4 / 3) * np.sqrt(np.diag(covariance) / 4000)
+    assert np.all(np.abs(up.mean(axis=0) - 1.0 - seen(timeline, few)[0]) < bound)  # 1e-4
 
 
 def test_phases_written_between_hold_and_analysis_move_the_means() -> None:

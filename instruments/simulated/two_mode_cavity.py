@@ -10,7 +10,6 @@ ensembles are answered for as they are; then the steady state is mixed (Mamaev S
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +26,9 @@ from ...models.two_mode_squeezing_outcomes import (
 from .beams import TWO_PI
 from .counting import Counting
 from .draws import Drift, shot_uniforms, steady_steps
-from .lines import Timeline
-from .shot_noise import ShotNoise, count_new, louder
+from .lines import ApparatusFault, Timeline, plain_key
+from .prepared import Remembered
+from .shot_noise import Deviations, ShotNoise, count_new, louder
 from .truth import DriftsEntry
 from .two_ensemble_pieces import Gate, read_gates
 from .two_mode_shot import (
@@ -106,7 +106,8 @@ class TwoModeCavity:
             truth, seed, self._noise, given.detection, given.background, given.step
         )
         self._states = PreparedStates()
-        self._ladders: OrderedDict[Any, NDArray[np.float64]] = OrderedDict()
+        self._ladders = Remembered(_CACHED)
+        self._read = Remembered(_CACHED)
         self._sums = _Sums()
 
     def gates(self, timeline: Timeline) -> tuple[tuple[float, float, int | None], ...]:
@@ -136,12 +137,7 @@ class TwoModeCavity:
             light = 1.0 + self._light_drift.at_step(step)
             current = 1.0 + self._current_drift.at_step(step)
             for places, noise in self._noise.cases(numbers):
-                shot = read_two_mode_shot(
-                    louder(timeline, noise.rf_amplitude),
-                    self.truth,
-                    light * math.sqrt(1.0 + noise.laser_power),
-                    current * (1.0 + noise.coil_current),
-                )
+                shot = self._shot(timeline, light, current, noise)
                 first, second = self.truth.atoms
                 atoms = noise.atoms(first), noise.atoms(second)
                 found[part][places] = self._drawn(shot, atoms, numbers)[places]
@@ -150,6 +146,20 @@ class TwoModeCavity:
                 since = shot.ended
             self._sums.next_shot = max(self._sums.next_shot, numbers.stop)
         return self._counting.counts(found, gates, shots, times, since)
+
+    def _shot(
+        self, timeline: Timeline, light: float, current: float, noise: Deviations
+    ) -> TwoModeShot:
+        """What such shots did, worked out once."""
+        return self._read.get_or(
+            (plain_key(timeline), light, current, noise),
+            lambda: read_two_mode_shot(
+                louder(timeline, noise.rf_amplitude),
+                self.truth,
+                light * math.sqrt(1.0 + noise.laser_power),
+                current * (1.0 + noise.coil_current),
+            ),
+        )
 
     def reveal(self) -> dict[str, Any]:
         """The hidden truth, averaged over the shots counted so far; empty before the first.
@@ -205,15 +215,15 @@ class TwoModeCavity:
 
     def _ladder(self, shot: TwoModeShot, atoms: tuple[int, int]) -> NDArray[np.float64]:
         """Cumulative P[n1, n2], worked out once for each course of a shot."""
-        key = atoms, shot.lights, shot.angles, shot.phase
-        if key in self._ladders:
-            self._ladders.move_to_end(key)
-            return self._ladders[key]
-        law = self._states.after(shot.lights, atoms).outcomes(shot.angles, shot.phase)
-        ladder = self._ladders[key] = np.cumsum(law.ravel())
-        if len(self._ladders) > _CACHED:
-            self._ladders.popitem(last=False)
-        return ladder
+
+        def solved() -> NDArray[np.float64]:
+            try:
+                state = self._states.after(shot.lights, atoms)
+            except ArithmeticError as problem:  # not seen in practice
+                raise ApparatusFault(f"the preparation could not be solved: {problem}") from problem
+            return np.cumsum(state.outcomes(shot.angles, shot.phase).ravel())
+
+        return self._ladders.get_or((atoms, shot.lights, shot.angles, shot.phase), solved)
 
     def _note(
         self,
@@ -239,9 +249,10 @@ class TwoModeCavity:
             sums.squeezing_a += new * rates[0]
             sums.squeezing_b += new * rates[1]
             sums.decay += new * rates[2]
-            sums.xi2 += new * state.xi2
-            sums.variance += new * state.squeezed_variance
-            sums.length += new * abs(state.length)
+            variance, length = state.squeezed_variance, abs(state.length)
+            sums.xi2 += new * sum(atoms) * variance / length**2
+            sums.variance += new * variance
+            sums.length += new * length
         for gate in gates:
             sums.gates += new
             sums.open += new * (gate.stop - gate.start) * factors[1]
@@ -259,24 +270,19 @@ class PreparedStates:
     """
 
     def __init__(self) -> None:
-        self._states: OrderedDict[Any, PairState] = OrderedDict()
-        self._settled: OrderedDict[Any, tuple[float, PairState]] = OrderedDict()
+        self._states = Remembered(_CACHED)
+        self._settled: dict[Any, tuple[float, PairState]] = {}
 
     def after(self, lights: tuple[PairLight, ...], atoms: tuple[int, int]) -> PairState:
         """The state of so many atoms behind the lights."""
         if not lights:
             return PairState.all_down(*atoms)
-        key = lights, atoms
-        if key not in self._states:
-            if len(lights) == 1:
-                state = self._first(lights[0], atoms)
-            else:
-                state = evolved(self.after(lights[:-1], atoms), lights[-1])
-            self._states[key] = state
-            if len(self._states) > _CACHED:
-                self._states.popitem(last=False)
-        self._states.move_to_end(key)
-        return self._states[key]
+        return self._states.get_or((lights, atoms), lambda: self._solved(lights, atoms))
+
+    def _solved(self, lights: tuple[PairLight, ...], atoms: tuple[int, int]) -> PairState:
+        if len(lights) == 1:
+            return self._first(lights[0], atoms)
+        return evolved(self.after(lights[:-1], atoms), lights[-1])
 
     def _first(self, light: PairLight, atoms: tuple[int, int]) -> PairState:
         strengths = (*light.lower, *light.lift)
@@ -288,8 +294,8 @@ class PreparedStates:
         state, since = evolved_from_all_down(*atoms, light)
         if since is not None:
             self._settled[balance] = since * most**2, state
-            if len(self._settled) > _CACHED:
-                self._settled.popitem(last=False)
+            while len(self._settled) > _CACHED:
+                self._settled.pop(next(iter(self._settled)))
         return state
 
 

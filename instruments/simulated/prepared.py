@@ -98,7 +98,8 @@ def pulse_matrix(spin: float, area: float, phase: float) -> NDArray[np.complex12
     m = spin - np.arange(2.0 * spin + 1.0)
     # a quarter of a turn about z makes the turn about x one about y
     turn = np.exp(1j * (phase - 0.5 * math.pi) * m)
-    return wigner_d(spin, area).astype(np.complex128) * turn
+    turned: NDArray[np.complex128] = wigner_d(spin, area).astype(np.complex128) * turn
+    return turned
 
 
 class Remembered(OrderedDict[Hashable, Any]):

@@ -250,7 +250,7 @@ class TwoModeCavity:
             sums.squeezing_b += new * rates[1]
             sums.decay += new * rates[2]
             variance, length = state.squeezed_variance, abs(state.length)
-            sums.xi2 += new * sum(atoms) * variance / length**2
+            sums.xi2 += new * (sum(atoms) * variance / length**2 if length else math.inf)
             sums.variance += new * variance
             sums.length += new * length
         for gate in gates:

@@ -89,11 +89,11 @@ def exact_trajectory(
     if points[0] < 0.0 or np.any(np.diff(points) <= 0.0):
         raise ValueError("Argument `times` must ascend from zero or above, but does not.")
     rtol = between(rtol, 1e-13, 1e-3, "rtol")
-    generator = _generator(parameters)
+    generator = decaying_generator(parameters)
     solution = solve_ivp(
         lambda _, v: generator @ v,
         (0.0, float(points[-1])),
-        _all_down(parameters.atoms),
+        all_down_vector(parameters.atoms),
         method="DOP853",
         t_eval=points,
         rtol=rtol,
@@ -123,7 +123,7 @@ def exact_decaying_steady_state(parameters: DecayingEnsembles) -> ExactTrajector
             f"{parameters.atoms}: use a long exact_trajectory."
         )
     # Row 0 of the generator is empty: the coefficient of the identity never changes.
-    generator = _generator(parameters)
+    generator = decaying_generator(parameters)
     size = generator.shape[0]
     trace = sparse.csr_matrix(([1.0], ([0], [0])), shape=(size, size))
     target = np.zeros(size)
@@ -153,7 +153,7 @@ def _observed(parameters: DecayingEnsembles, times: Array, states: Array) -> Exa
     )
 
 
-def _generator(parameters: DecayingEnsembles) -> Any:
+def decaying_generator(parameters: DecayingEnsembles) -> Any:
     """The real generator of both ensembles, a sparse matrix."""
     atoms = parameters.atoms
     if atoms > MOST_ATOMS:
@@ -162,21 +162,21 @@ def _generator(parameters: DecayingEnsembles) -> Any:
             f"has {atoms}: use the cumulant expansion."
         )
     lower = _UP_DOWN.T
-    left, right = _left(lower), _right(lower)
-    left_up, right_up = _left(_UP_DOWN), _right(_UP_DOWN)
+    left, right = left_product(lower), right_product(lower)
+    left_up, right_up = left_product(_UP_DOWN), right_product(_UP_DOWN)
     local = left @ right_up - 0.5 * (left_up @ left + right @ right_up)
     half = 0.5 * parameters.detuning_difference
-    size = _occupations(atoms)[0].shape[0]
+    size = occupations(atoms)[0].shape[0]
     one = sparse.identity(size, format="csr")
 
     def single(sign: float) -> Any:
         field_ = 0.5 * (parameters.rabi_frequency * _X + sign * half * _Z)
-        turn = -1j * (_left(field_) - _right(field_))
-        return _lift((turn + parameters.single_spin_decay * local).real, atoms)
+        turn = -1j * (left_product(field_) - right_product(field_))
+        return lifted((turn + parameters.single_spin_decay * local).real, atoms)
 
     def both(map_: NDArray[np.complex128]) -> Any:
-        lifted = _lift(map_, atoms)
-        return (sparse.kron(lifted, one) + sparse.kron(one, lifted)).tocsr()
+        each = lifted(map_, atoms)
+        return (sparse.kron(each, one) + sparse.kron(one, each)).tocsr()
 
     s_left, s_right = both(left), both(right)
     d_left, d_right = both(left_up), both(right_up)
@@ -185,20 +185,20 @@ def _generator(parameters: DecayingEnsembles) -> Any:
     return (apart + parameters.collective_decay * together).tocsr()
 
 
-def _left(operator: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def left_product(operator: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """rho -> operator rho of one atom, in the basis (1, x, y, z)/sqrt(2)."""
     matrix: NDArray[np.complex128] = np.einsum("aij,jk,bki->ab", _BASIS, operator, _BASIS)
     return matrix
 
 
-def _right(operator: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def right_product(operator: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """rho -> rho operator of one atom, in the basis (1, x, y, z)/sqrt(2)."""
     matrix: NDArray[np.complex128] = np.einsum("aij,bjk,ki->ab", _BASIS, _BASIS, operator)
     return matrix
 
 
 @lru_cache(maxsize=16)
-def _occupations(atoms: int) -> tuple[NDArray[np.int64], dict[tuple[int, ...], int]]:
+def occupations(atoms: int) -> tuple[NDArray[np.int64], dict[tuple[int, ...], int]]:
     """Occupations of the four modes, all in the first one first, and their places."""
     rows = [
         (atoms - a - b - c, a, b, c)
@@ -208,9 +208,9 @@ def _occupations(atoms: int) -> tuple[NDArray[np.int64], dict[tuple[int, ...], i
     return np.array(rows), {row: place for place, row in enumerate(rows)}
 
 
-def _lift(map_: NDArray[Any], atoms: int) -> Any:
+def lifted(map_: NDArray[Any], atoms: int) -> Any:
     """The sum over atoms of a one-atom map: sum_ab map_ab b_a^dagger b_b on the modes."""
-    rows, places = _occupations(atoms)
+    rows, places = occupations(atoms)
     i, j, values = [], [], []
     for column, occupation in enumerate(rows):
         for a, b in zip(*np.nonzero(map_), strict=True):
@@ -229,19 +229,19 @@ def _lift(map_: NDArray[Any], atoms: int) -> Any:
 
 def _observables(atoms: int) -> dict[str, Array]:
     """Rows that give tr(A rho) of one ensemble: 1, Sx, Sy, Sz and Sy^2."""
-    identity = np.zeros(_occupations(atoms)[0].shape[0])
+    identity = np.zeros(occupations(atoms)[0].shape[0])
     identity[0] = 2.0 ** (0.5 * atoms)
     found = {"1": identity}
     for name, sigma in (("x", _X), ("y", _Y), ("z", _Z)):
-        found[name] = (_lift(_left(0.5 * sigma), atoms) @ identity).real
-    twice = _lift(_left(0.5 * _Y), atoms)
+        found[name] = (lifted(left_product(0.5 * sigma), atoms) @ identity).real
+    twice = lifted(left_product(0.5 * _Y), atoms)
     found["yy"] = (twice @ (twice @ identity)).real
     return found
 
 
-def _all_down(atoms: int) -> Array:
+def all_down_vector(atoms: int) -> Array:
     """Both ensembles with every atom in (1 - sigma^z)/2."""
-    rows, _ = _occupations(atoms)
+    rows, _ = occupations(atoms)
     one = np.zeros(rows.shape[0])
     for place, (n0, nx, ny, nz) in enumerate(rows):
         if nx == ny == 0:

@@ -25,7 +25,8 @@ from ..estimators import (
 from ..instruments.calibration import Calibration
 from ..instruments.errors import CalibrationError, CavityLabError
 from ..instruments.timeline import Tone, Window
-from ..models.cumulants_optimum import optimum_estimate
+from ..models.cumulants import DecayingEnsembles
+from ..models.cumulants_optimum import LARGEST_EXACT, exact_optimum, optimum_estimate
 from ..models.relaxation_outcomes import emission_in, emission_rate, relaxed_state
 from ..models.two_ensembles import TwoEnsembles, steady_state
 from .dissipative_preparation_estimate import (
@@ -48,7 +49,7 @@ from .dissipative_preparation_shots import (
     WatchedSequence,
     worth_most,
 )
-from .dissipative_preparation_truth import squeezing_of
+from .dissipative_preparation_truth import squeezing_of, squeezing_with_decay
 from .protocol import Calibrations, SetPoint, Steps
 from .sequence import PREPARATION, PULSE
 from .steps import Checkpoint, Set, Shots, TakeEstimate
@@ -299,14 +300,7 @@ class DissipativePreparation:
                 f"{expected['xi2']:.4g}, {least:.4g} in the dark state"
             ]
         if chosen.cooperativity is not None:
-            best = optimum_estimate(chosen.spin, chosen.cooperativity)
-            decay = chosen.collective_decay_hz
-            said.append(
-                f"for C = {chosen.cooperativity:g}: Delta/Omega = {best.detuning_ratio:.3g}, drive "
-                f"{best.drive * chosen.spin * decay:.4g} Hz, hold "
-                f"{best.time / (_TWO_PI * decay):.3g} s, xi^2 about {best.xi2:.3g} (prefactors "
-                "measured for S of 100 and more)"
-            )
+            said.append(_best_for(chosen.spin, chosen.cooperativity, chosen.collective_decay_hz))
         return tuple(said)
 
     def estimator(self, calibrations: Calibrations) -> PreparationEstimate:
@@ -339,20 +333,39 @@ class DissipativePreparation:
         del calibrations
         if any(name not in revealed for name in RATES):
             return {}
-        return self._states({name: float(revealed.get(name, 0.0)) for name in (*RATES, EXCHANGE)})
+        names = (*RATES, EXCHANGE, "single_atom_decay")
+        return self._states({name: float(revealed.get(name, 0.0)) for name in names})
 
     def _states(self, rates: Mapping[str, float]) -> dict[str, float]:
         """What the tomography would find in the exact state at the end of its hold."""
         if not self.settings.angles:
             return {}
+        hold, axis = self.settings.tomography_hold, self.settings.axis
+        if falling := rates.get("single_atom_decay", 0.0):
+            decay, rabi, detuning = (_TWO_PI * rates[name] for name in RATES)
+            falls = DecayingEnsembles(self.settings.spin, rabi, detuning, falling, decay)
+            return squeezing_with_decay(falls, hold, axis)
         order = (*RATES[1:], EXCHANGE, RATES[0])
         pair = TwoEnsembles(self.settings.spin, *(_TWO_PI * rates[name] for name in order))
-        state = relaxed_state(pair, self.settings.tomography_hold)
+        state = relaxed_state(pair, hold)
         dark = emission_rate(pair, state) / pair.collective_decay
-        found = squeezing_of(state, pair.spin, self.settings.axis) | {DARK: dark}
+        found = squeezing_of(state, pair.spin, axis) | {DARK: dark}
         if self.settings.cavity_output:
             found[REMAINING] = emission_in(pair, self.settings.late) / pair.collective_decay
         return found
+
+
+def _best_for(spin: float, cooperativity: float, decay: float) -> str:
+    """Where to run with single-atom decay: exactly for few atoms, else by the law."""
+    exact = spin <= LARGEST_EXACT
+    best = (exact_optimum if exact else optimum_estimate)(spin, cooperativity)
+    drive = best.drive * spin * decay
+    how = "exact, along y" if exact else "prefactors measured for S of 100 and more"
+    return (
+        f"for C = {cooperativity:g}: Delta/Omega = {best.detuning_ratio:.3g} (preparation_rabi_hz="
+        f"{drive:.4g}, detuning_hz={best.detuning_ratio * drive:.4g}), hold "
+        f"{best.time / (_TWO_PI * decay):.3g} s, xi^2 about {best.xi2:.3g} ({how})"
+    )
 
 
 def _calibrated(calibration: Calibration, role: str, value: float) -> Calibrated:

@@ -57,11 +57,14 @@ class RelaxingTruthEntry(TwoEnsembleTruthEntry):
     Attributes:
         full_exchange: Exchange chi/2pi, signed, with the coupling's light at its full decay, Hz.
             It comes from the same cavity as the decay, and falls with the light as that does.
+        single_atom_decay: Rate gamma at which every atom falls by itself from the first light of
+            the drive to the last, 1/s; the cooperativity is the collective decay over it.
         cavity_output: The counter of the cavity's output; without it no gate may open while light
             acts on the atoms.
     """
 
     full_exchange: Offset = Quantity(nominal=0.0)
+    single_atom_decay: DarkRate = Quantity(nominal=0.0)
     cavity_output: OutputEntry | None = None
 
 
@@ -80,10 +83,12 @@ class RelaxingTruth(TwoEnsembleTruth):
 
     Attributes:
         full_exchange: chi/2pi with the coupling's light at full strength.
+        single_atom_decay: gamma, 1/s.
         cavity_output: Of the light that leaves the cavity; None where nothing counts it.
     """
 
     full_exchange: float = 0.0
+    single_atom_decay: float = 0.0
     cavity_output: OutputTruth | None = None
 
     @property
@@ -110,5 +115,6 @@ def draw_relaxing_truth(entry: RelaxingTruthEntry, seed: int) -> RelaxingTruth:
     return RelaxingTruth(
         **{one.name: getattr(common, one.name) for one in fields(common)},
         full_exchange=of(entry, "full_exchange"),
+        single_atom_decay=of(entry, "single_atom_decay"),
         cavity_output=output,
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .draws import shot_uniforms
 from .lines import TIME_GRID, ApparatusFault, Timeline, either
+from .relaxing_decay import populations_with_decay
 from .relaxing_light import OutputLight
 from .relaxing_state import Step, evolve
 from .relaxing_truth import RelaxingTruth
@@ -37,7 +38,8 @@ APPROXIMATIONS = (
     "the drive's tones keep their phases to each other: no noise of the common phase",
     "light and RF switch at once, without the rise time of a modulator or the time constant of "
     "a coil",
-    "no loss or heating; probe light does not change the counted atoms",
+    "no loss or heating; single atoms decay only where the laboratory file says so, and not while "
+    "they are counted; probe light does not change the counted atoms",
 )
 
 _CACHED = 256
@@ -162,6 +164,7 @@ class RelaxingPair(TwoEnsembleCavity):
             "gain": self.truth.rate_per_atom * seen.lit / max(1, seen.lit_gates),
             "background": self.truth.background_rate * seen.open / max(1, seen.gates),
             "atoms": self.truth.atoms,
+            "single_atom_decay": self.truth.single_atom_decay,
             **self._output(),
             "shots": seen.shots,
             "approximations": list(self._approximations()),
@@ -176,6 +179,11 @@ class RelaxingPair(TwoEnsembleCavity):
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        if self.truth.single_atom_decay:
+            yield (
+                f"single atoms decay at {self.truth.single_atom_decay:g} per second from the first "
+                "light of the drive to the last, exactly"
+            )
         if self._light is not None:
             yield (
                 "photons of the cavity are those of one quantum trajectory for each shot; a dead "
@@ -200,6 +208,11 @@ class RelaxingPair(TwoEnsembleCavity):
         if not shot.steps:
             return np.zeros((len(shots), 2), dtype=np.int64), light
         if self._light is not None and shot.output:
+            if self.truth.single_atom_decay:
+                raise ApparatusFault(
+                    "the light of the cavity is not followed together with single-atom decay: "
+                    "take cavity_output or single_atom_decay out of the laboratory file"
+                )
             atoms, photons = self._light.draw(number, shot.steps, shot.begin, shot.output, shots)
             return atoms, self._light.counts(photons, shot.output, shots)
         return self._from_state(shot, number, shots), light
@@ -217,8 +230,11 @@ class RelaxingPair(TwoEnsembleCavity):
         if key in self._ladders:
             self._ladders.move_to_end(key)
             return self._ladders[key]
-        state = evolve(number / 2.0, steps)
-        ladder: NDArray[np.float64] = np.cumsum(np.maximum(np.diag(state).real, 0.0))
+        if self.truth.single_atom_decay:
+            table = populations_with_decay(number, steps, self.truth.single_atom_decay).ravel()
+        else:
+            table = np.diag(evolve(number / 2.0, steps)).real
+        ladder: NDArray[np.float64] = np.cumsum(np.maximum(table, 0.0))
         self._ladders[key] = ladder
         if len(self._ladders) > _CACHED:
             self._ladders.popitem(last=False)

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cavitylab.instruments.simulated.lines import ApparatusFault
+from cavitylab.instruments.simulated.relaxing_decay import populations_with_decay
 from cavitylab.instruments.simulated.relaxing_state import Step, evolve
 from cavitylab.models.relaxation_outcomes import relaxed_state
 from cavitylab.models.two_ensembles import TwoEnsembles, steady_state
@@ -62,6 +64,29 @@ def test_an_analysis_pulse_turns_about_the_axis_of_its_phase():
     assert along_y[1] == pytest.approx(dark.variance, abs=1e-6) and abs(along_y[2]) < 1e-6
     assert abs(seen(0.5 * math.pi)[2]) == pytest.approx(abs(dark.spin_length_x), abs=1e-6)
     assert abs(seen(0.0, 0.3)[0]) == pytest.approx(abs(dark.spin_length) * math.sin(0.3), abs=1e-6)
+
+
+def test_single_atom_decay_acts_with_every_pulse_that_follows():
+    """Too weak to matter it gives the density matrix's populations; strong, it shows."""
+    quarter = Step(1e6, 0.7 + 0.5 * math.pi, 0.0, 4 * GAMMA, 0.5 * math.pi / 1e6)
+    steps = (relaxing(2e-3, 0.7), Step(0, 0, 0, 4 * GAMMA, 4e-6), quarter)
+    exact = np.diag(evolve(1.0, steps)).real.reshape(3, 3)
+    assert np.abs(populations_with_decay(2, steps, 1e-9) - exact).max() < 1e-6
+    assert np.abs(populations_with_decay(2, steps, 500.0) - exact).max() > 0.03
+
+
+@pytest.mark.parametrize(
+    ("number", "steps", "said"),
+    [
+        (9, (relaxing(1e-3),), "at most 8"),
+        (2, (replace(relaxing(1e-3), exchange=1.0),), "exchange"),
+        (2, (relaxing(1e-3), relaxing(1e-3, 0.1)), "several stretches"),
+    ],
+)
+def test_what_cannot_be_followed_with_single_atom_decay_is_refused(number, steps, said):
+    """The fault says what to change in the laboratory file."""
+    with pytest.raises(ApparatusFault, match=said):
+        populations_with_decay(number, steps, 10.0)
 
 
 def test_without_coupling_the_atoms_are_independent():

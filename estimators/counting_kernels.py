@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 
 _REACH = 7.0  # half-width of the window in counting noises
 _DENSE_FROM = 0.29  # window over table size above which the dense product wins
+_NOTHING = math.exp(-0.5 * _REACH**2)  # of the largest weight of a shot
+_MANY, _WIDE = 16, 12  # tables and window from which it pays to leave out such cells
 LEAST_BACKGROUND = 1e-3  # counts; keeps the logarithm of an empty gate's mean finite
 
 
@@ -77,7 +79,8 @@ class CountFold:
             return dense
         weights = k1[:, :, None] * k2[:, None, :]
         flat = np.ascontiguousarray(tables.reshape(tables.shape[0], -1).T)
-        folded: Array = self._sparse(weights) @ flat
+        many = tables.shape[0] >= _MANY and self._width >= _WIDE
+        folded: Array = (self._trimmed(weights) if many else self._sparse(weights)) @ flat
         return folded
 
     def fold_with_slopes(self, tables: Array) -> Folded:
@@ -99,6 +102,16 @@ class CountFold:
             for d in (self._by_log_gain, self._by_background)
         ]
         return Folded(values, by[0], by[1])
+
+    def _trimmed(self, weights: Array) -> csr_array:
+        """`_sparse` without the cells that add nothing: few atoms have less noise than all."""
+        shots = weights.shape[0]
+        flat = weights.reshape(shots, -1)
+        kept = flat > _NOTHING * flat.max(axis=1, keepdims=True)
+        whole = self._sparse(weights)
+        ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+        mask = kept.ravel()
+        return csr_array((whole.data[mask], whole.indices[mask], ends), shape=whole.shape)
 
     def _sparse(self, weights: Array) -> csr_array:
         """Rows: shots; columns: cells (n1, n2) of the flattened table."""

@@ -16,7 +16,13 @@ from scipy.stats import chi2, norm
 
 from .ellipse_beliefs import NUISANCE_UNITS, NUISANCES, EllipseBeliefs
 from .ellipse_choice import choose_likelihood
-from .ellipse_posterior import FOLD_MARGIN, EllipsePosterior, beyond_all_atoms, phase_of
+from .ellipse_posterior import (
+    FOLD_MARGIN,
+    EllipsePosterior,
+    beyond_all_atoms,
+    phase_of,
+    too_quiet,
+)
 from .ellipse_search import Search, search
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .fit_check import check_fit
@@ -257,10 +263,7 @@ def _refusal(counts: Array) -> str:
     """Why these counts determine no phase; "" when they may."""
     if len(counts) < FEWEST_SHOTS:
         return f"{len(counts)} usable shots, at least {FEWEST_SHOTS} are needed"
-    quiet = counts.var(axis=0) <= 0.25 * counts.mean(axis=0)
-    if quiet.any():
-        return "the counts of a port vary less than counting noise alone would make them"
-    return ""
+    return too_quiet(counts)
 
 
 def _interval(

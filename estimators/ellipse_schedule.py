@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
-from .ellipse_posterior import beyond_all_atoms
+from .ellipse_posterior import beyond_all_atoms, too_quiet
 from .ellipse_starts import fold
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .likelihood_table import LARGEST_SPIN, TableLikelihood
@@ -29,6 +29,7 @@ from .scoring import Optimum, maximise, profile_limit
 Array = NDArray[np.float64]
 
 _SCAN_SHOTS = 200
+_FEWEST_OF_SETTING = 10  # shots whose variance is looked at
 _SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
 _STARTS = 3
 _FIRST_STEPS = 5
@@ -111,6 +112,10 @@ class EllipseSchedule:
         if posterior.shots < FEWEST_SHOTS or not prepared:
             reason = f"{posterior.shots} usable shots, at least {FEWEST_SHOTS} are needed"
             return self._undetermined(reason, level)
+        for part in posterior.parts:
+            reason = too_quiet(part.counts) if len(part.counts) >= _FEWEST_OF_SETTING else ""
+            if reason:
+                return self._undetermined(reason, level)
         if full or self._latest is None:
             optimum = _search(posterior)
         else:

@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_posterior import EllipsePosterior, ShotLikelihood
 from .ellipse_starts import EllipseFit, fit_geometric
+from .likelihood_table import TableLikelihood
 from .scoring import Optimum, maximise
 
 Array = NDArray[np.float64]
 
 _SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
 _COMB_BELOW = 0.4  # counting noise in atoms below which single atoms show in the counts
-_COMB_SHOTS = 400
-_GEOMETRIC_SHOTS = 400
+_COMB_SHOTS = 150
+_GEOMETRIC_SHOTS = 200
+_SCAN_SHOTS = 400
 _SEARCH_SHOTS = 10_000
 _RING_SHOTS = 200
 _STARTS = 4
-_FIRST_STEPS = 6
+_FIRST_STEPS, _HELD_STEPS = 6, 4
 _HOPELESS = 30.0  # log-likelihood behind the best after the first steps
+_NEAR_HELD = 9.0  # of two maxima, one of which has nuisances held
 _LOCAL_SCAN_ABOVE = 100.0  # spin
 _LOCAL_REACH = 40  # scan steps
 
@@ -59,9 +62,10 @@ def search(
         )
     geometric = geometric_start(beliefs, counts)
     phases = _scan_phases(beliefs, likelihood, geometric)
-    subset = slice(None)
-    if not likelihood.resolves_atoms:
-        subset = slice(None, None, max(1, len(counts) // _RING_SHOTS))
+    most = _SCAN_SHOTS if likelihood.resolves_atoms else _RING_SHOTS
+    if likelihood.resolves_atoms and not posterior.directions.shape[1]:
+        most = len(counts)  # all shots are folded anyway, and only once
+    subset = slice(None, None, max(1, len(counts) // most))
     candidates: list[tuple[float, Array]] = []
     for nuisances, penalty in _comb(posterior, likelihood, beliefs, phases, len(counts)):
         totals = posterior.scan(phases, nuisances, subset) - penalty
@@ -71,14 +75,17 @@ def search(
     starts = [x for _, x in candidates[:_STARTS]]
     if geometric.usable:
         starts.append(posterior.start(geometric.phase))
-    first = [maximise(posterior, x, iterations=_FIRST_STEPS) for x in starts]
+    cheap, held = _cheaper(posterior, likelihood, beliefs, counts)
+    steps = _FIRST_STEPS if cheap is posterior else _HELD_STEPS
+    first = [maximise(cheap, x, iterations=steps) for x in starts]
     evaluations = sum(found.iterations for found in first)
     best = max(found.point.value for found in first)
     followed: list[Optimum] = []
     for found in sorted(first, key=lambda optimum: -optimum.point.value):
-        if found.point.value < best - _HOPELESS or _reached(found, followed):
+        if found.point.value < best - _HOPELESS or _reached(found, followed, held):
             continue
-        last = found if found.converged else maximise(posterior, found.point.x)
+        done = found.converged and cheap is posterior
+        last = found if done else maximise(posterior, found.point.x)
         evaluations += last.iterations
         followed.append(last)
     top_optimum = max(followed, key=lambda optimum: optimum.point.value)
@@ -167,11 +174,34 @@ def _local_maxima(values: Array) -> list[int]:
     return [int(i) for i in np.flatnonzero((inner >= padded[:-2]) & (inner > padded[2:]))]
 
 
-def _reached(found: Optimum, followed: list[Optimum]) -> bool:
-    """Whether a followed optimum is already where this one is going."""
+def _cheaper(
+    posterior: EllipsePosterior, likelihood: ShotLikelihood, beliefs: EllipseBeliefs, counts: Array
+) -> tuple[EllipsePosterior, Array]:
+    """A posterior for the first steps, and the directions of x that it cannot take, as columns.
+
+    Delta/Omega and pulse area move no maximum into another: they wait for the last steps.
+    """
+    quick = likelihood.believed_state if isinstance(likelihood, TableLikelihood) else None
+    if quick is None:
+        return posterior, np.zeros((posterior.lower.size, 0))
+    _, sizes, vectors = np.linalg.svd(posterior.directions[2:])
+    rank = int(np.sum(sizes > 1e-12 * max(float(sizes.max(initial=0.0)), 1e-300)))
+    free = vectors[rank:].T
+    held = np.zeros((posterior.lower.size, free.shape[1]))
+    held[1:-1] = free
+    return EllipsePosterior(quick, beliefs, counts), held
+
+
+def _reached(found: Optimum, followed: list[Optimum], held: Array) -> bool:
+    """Whether a followed optimum is already where this one is going, whatever was held."""
     for other in followed:
+        information = other.point.information
         gap = found.point.x - other.point.x
-        distance = float(gap @ other.point.information @ gap)
-        if distance < 1.0 and found.point.value <= other.point.value + 1e-6:
+        if held.shape[1]:
+            pull = held.T @ information
+            gap = gap - held @ np.linalg.solve(pull @ held, pull @ gap)
+        distance = float(gap @ information @ gap)
+        near = 1.0 if not held.shape[1] else _NEAR_HELD
+        if distance < near and found.point.value <= other.point.value + 1e-6:
             return True
     return False

@@ -21,6 +21,7 @@ from ..models.ellipse import EllipseReadout
 from ..models.two_ensembles import TwoEnsembles, log_weights_derivative, steady_state
 from .counting_kernels import LEAST_BACKGROUND, CountFold, log_factorials
 from .ellipse_beliefs import EllipseBeliefs, natural
+from .ellipse_posterior import ShotLikelihood
 
 Array = NDArray[np.float64]
 
@@ -69,6 +70,12 @@ class TableLikelihood:
     def fringe_scale(self) -> float:
         """1/sqrt(quantum Fisher information): the scale on which L changes with phi, radians."""
         return 1.0 / math.sqrt(self._state.qfi)
+
+    @property
+    def believed_state(self) -> ShotLikelihood | None:
+        """The same with Delta/Omega and pulse area held where they are believed: cheaper."""
+        series = not self._known and self._beliefs.spin <= _SERIES_UP_TO
+        return BelievedState(self, self._beliefs) if series else None
 
     def evaluate(self, counts: Array, phase: float, nuisances: Array) -> tuple[Array, Array]:
         """Density of every shot and its derivatives.
@@ -160,7 +167,11 @@ class TableLikelihood:
             (cells1, cells2) and (5, cells1, cells2).
         """
         _, _, gain, background = natural(nuisances)
-        tables = self.tables(phase, nuisances)
+        if self._known and np.array_equal(nuisances, self._beliefs.centre):
+            moving = self.believed_tables(phase)
+            tables = np.concatenate([moving, np.zeros_like(moving)])  # nothing asks for the rest
+        else:
+            tables = self.tables(phase, nuisances)
         left, left_slope = bin_kernels(edges[0], gain, background, self._beliefs.atoms)
         right, right_slope = bin_kernels(edges[1], gain, background, self._beliefs.atoms)
         atoms = np.arange(self._beliefs.atoms + 1, dtype=np.float64)
@@ -184,11 +195,58 @@ class TableLikelihood:
         readout = self._readout_for(weights.size - 1)
         return readout.distribution(weights, phase, self._beliefs.pulse_area)
 
+    def believed_tables(self, phase: float) -> Array:
+        """(2, d, d): P and its derivative by phi from the cosine series."""
+        beliefs = self._beliefs
+        size = beliefs.atoms + 1
+        turns = 2.0 * np.arange(size)
+        waves = np.column_stack([np.cos(turns * phase), -turns * np.sin(turns * phase)])
+        half = _half_series(
+            beliefs.spin,
+            abs(beliefs.detuning_ratio),
+            beliefs.pulse_area,
+            0.0 if self._known else _SCAN_CUTOFF,
+        )
+        upper = np.triu_indices(size)
+        tables = np.empty((2, size, size))
+        tables[:, upper[0], upper[1]] = tables[:, upper[1], upper[0]] = (half @ waves).T
+        return tables
+
     def _cosine_series(self) -> Array:
         """(2S+1, d, d) coefficients of cos(2 k phi); exact where they are the answer."""
         beliefs = self._beliefs
         cutoff = 0.0 if self._known else _SCAN_CUTOFF
         return _series_of(beliefs.spin, abs(beliefs.detuning_ratio), beliefs.pulse_area, cutoff)
+
+
+class BelievedState:
+    """`TableLikelihood` with Delta/Omega and pulse area held; for the first steps of a search.
+
+    Args:
+        table: the likelihood.
+        beliefs: its beliefs.
+    """
+
+    def __init__(self, table: TableLikelihood, beliefs: EllipseBeliefs) -> None:
+        self._table, self._beliefs = table, beliefs
+        self.name, self.resolves_atoms = table.name, True
+        self.fringe_scale = table.fringe_scale
+        self.scan, self.cell_probabilities = table.scan, table.cell_probabilities
+
+    def evaluate(self, counts: Array, phase: float, nuisances: Array) -> tuple[Array, Array]:
+        """As `TableLikelihood.evaluate`; the slopes by what is held are zero."""
+        _, _, gain, background = natural(nuisances)
+        tables = self._table.believed_tables(phase)
+        densities, slopes = [], []
+        for block in _blocks(counts):
+            fold = CountFold(
+                block, log_factorials(block), gain, background, self._beliefs.atoms
+            ).fold_with_slopes(tables)
+            densities.append(np.maximum(fold.values[:, 0], _SMALLEST))
+            held = np.zeros((len(block), 2))
+            own = fold.values[:, 1]
+            slopes.append(np.column_stack([own, held, fold.by_log_gain, fold.by_background]))
+        return np.concatenate(densities), np.concatenate(slopes)
 
 
 @functools.lru_cache(maxsize=2)
@@ -205,6 +263,14 @@ def _series_of(spin: float, ratio: float, pulse_area: float, cutoff: float) -> A
     # Cells first in memory, as folds want them: a copy for every fold would cost more than it.
     by_cell = np.ascontiguousarray((waves @ tables).T)
     return by_cell.T.reshape(count, count, count)
+
+
+@functools.lru_cache(maxsize=2)
+def _half_series(spin: float, ratio: float, pulse_area: float, cutoff: float) -> Array:
+    """(cells with n1 <= n2, 2S+1): the ensembles may be exchanged, so that half is enough."""
+    series = _series_of(spin, ratio, pulse_area, cutoff)
+    upper = np.triu_indices(len(series))
+    return np.ascontiguousarray(series[:, upper[0], upper[1]].T)
 
 
 def bin_kernels(edges: Array, gain: float, background: float, atoms: int) -> tuple[Array, Array]:

@@ -81,7 +81,7 @@ def maximise(
         now_free = _free(objective, point, hold)
         if (now_free != free).any():
             free, curvature = now_free, point.information
-        step = _step(point.gradient, curvature, free, damping)
+        step = _step(objective, point, curvature, free, damping)
         trial_x = np.clip(point.x + step, objective.lower, objective.upper)
         moved = trial_x - point.x
         promised = float(point.gradient @ moved) - 0.5 * float(moved @ curvature @ moved)
@@ -194,14 +194,30 @@ def _secant(curvature: Array, old: Point, new: Point) -> Array:
     return updated
 
 
-def _step(gradient: Array, information: Array, free: NDArray[np.bool_], damping: float) -> Array:
-    step = np.zeros_like(gradient)
-    if not free.any():
-        return step
-    block = information[np.ix_(free, free)]
-    scale = np.sqrt(np.maximum(np.diag(block), 1e-9))
-    scaled = block / np.outer(scale, scale) + (damping + 1e-10) * np.eye(int(free.sum()))
-    step[free] = np.linalg.solve(scaled, gradient[free] / scale) / scale
+def _step(
+    objective: Objective, point: Point, curvature: Array, free: NDArray[np.bool_], damping: float
+) -> Array:
+    """Damped Newton step inside the box.
+
+    Whatever meets its bound first stays there and the others are solved again: a step that is
+    merely cut off at the box may lead downhill, where coordinates are correlated.
+    """
+    low, high = objective.lower - point.x, objective.upper - point.x
+    step, moving = np.zeros_like(point.x), free.copy()
+    while moving.any():
+        block = curvature[np.ix_(moving, moving)]
+        pull = point.gradient[moving] - curvature[moving] @ step
+        scale = np.sqrt(np.maximum(np.diag(block), 1e-9))
+        scaled = block / np.outer(scale, scale) + (damping + 1e-10) * np.eye(scale.size)
+        wanted = np.linalg.solve(scaled, pull / scale) / scale
+        room = np.where(wanted > 0.0, high[moving], low[moving])
+        share = np.abs(room) / np.maximum(np.abs(wanted), 1e-300)
+        first = int(np.argmin(share))
+        if share[first] >= 1.0:
+            step[moving] = wanted
+            break
+        place = int(np.flatnonzero(moving)[first])
+        step[place], moving[place] = room[first], False
     return step
 
 
@@ -210,8 +226,8 @@ def _profile(objective: Objective, guess: Array, index: int, top: float) -> tupl
     point = objective.evaluate(np.clip(guess, objective.lower, objective.upper))
     for _ in range(6):
         free = _free(objective, point, index)
-        step = _step(point.gradient, point.information, free, 1e-6)
-        promised = 0.5 * float(point.gradient @ step)
+        step = _step(objective, point, point.information, free, 1e-6)
+        promised = float(point.gradient @ step) - 0.5 * float(step @ point.information @ step)
         if promised < 0.02:  # the rest of the way is quadratic
             return point, top - point.value - promised
         trial = objective.evaluate(np.clip(point.x + step, objective.lower, objective.upper))

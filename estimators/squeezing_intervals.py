@@ -1,7 +1,9 @@
 """Variances with honest intervals for any moderate kurtosis: Bonett's interval, MOVER.
 
 The interval of a variance is ln s^2 +- z c sqrt[(g4 - (n-3)/n)/(n-1)], c = n/(n-z), with the
-kurtosis g4 about a trimmed mean (Bonett 2006). Differences and ratios of independent numbers
+kurtosis g4 about a trimmed mean (Bonett 2006); its upper limit is that of Hall's transformation
+of the mean square (1992) where that lies higher, because a sample without its rare wide shots
+has both a small variance and a small kurtosis. Differences and ratios of independent numbers
 take their limits from the limits of both (MOVER; ratio after Donner and Zou 2012).
 """
 
@@ -22,6 +24,7 @@ Limits = tuple[float, float]
 FEWEST_SHOTS = 6
 LARGEST_KURTOSIS = 6.0  # above it Bonett's interval needs MANY_SHOTS
 MANY_SHOTS = 1000
+_HIGHEST = 100.0  # times the sample's variance: beyond it the upper limit says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,13 @@ class SampleVariance(Measured):
         return self.kurtosis > LARGEST_KURTOSIS and self.shots < MANY_SHOTS
 
 
-def sample_variance(values: Array, level: float) -> SampleVariance:
-    """Unbiased variance with Bonett's interval.
+def sample_variance(values: Array, level: float, least_kurtosis: float = 0.0) -> SampleVariance:
+    """Unbiased variance with Bonett's interval, its upper limit lifted for skewness.
 
     Args:
         values: (n,), at least `FEWEST_SHOTS`.
         level: confidence level.
+        least_kurtosis: of the law by its model; a smaller one of the sample is not believed.
 
     Raises:
         ValueError: on too few values or a level outside (0, 1).
@@ -66,11 +70,29 @@ def sample_variance(values: Array, level: float) -> SampleVariance:
     value = float(values.var(ddof=1))
     if value == 0.0:
         return SampleVariance(0.0, 0.0, 0.0, 0.0, 3.0, n)
-    kurtosis = trimmed_kurtosis(values)
+    kurtosis = max(trimmed_kurtosis(values), least_kurtosis)
     error = math.sqrt(max(kurtosis - (n - 3.0) / n, 1.0 / n) / (n - 1.0))
     reach = z * n / max(n - z, 1.0) * error
-    ends = value * math.exp(-reach), value * math.exp(reach)
-    return SampleVariance(value, value * error, *ends, kurtosis, n)
+    low, high = value * math.exp(-reach), value * math.exp(reach)
+    high = max(high, min(skewed_limit(values, z), _HIGHEST * value))
+    return SampleVariance(value, value * error, low, high, kurtosis, n)
+
+
+def skewed_limit(values: Array, z: float) -> float:
+    """Upper limit of the variance as the mean of squares, by Hall's transformation."""
+    n = values.size
+    squares = (values - values.mean()) ** 2 * n / (n - 1.0)
+    mean = float(squares.mean())
+    off = squares - mean
+    second = float(np.mean(off**2))
+    if second <= 0.0:
+        return mean
+    skew = float(np.mean(off**3)) / second**1.5 / math.sqrt(n)
+    if skew < 1e-6:
+        return mean
+    turned = 1.0 - skew * (z + skew / 6.0)
+    quantile = 3.0 / skew * (math.copysign(abs(turned) ** (1.0 / 3.0), turned) - 1.0)
+    return float(mean - math.sqrt(second / (n - 1.0)) * quantile)
 
 
 def trimmed_kurtosis(values: Array) -> float:

@@ -57,7 +57,7 @@ class WinelandFromShots:
         need_shots(self._shots, (SQUEEZED,))
         counts = self._shots.of(SQUEEZED)[0]
         weights = np.array(self.beliefs.weights[: self.beliefs.ensembles])
-        seen = total_variance(counts, weights, level)
+        seen = total_variance(counts, weights, level, self.beliefs.least_kurtosis)
         noise = self._shots.detection(counts, weights, level)
         own, length = difference(seen, noise), self._shots.length(level)
         answer = squeezing_quantities(self.beliefs, own, length, level)

@@ -99,9 +99,11 @@ class SqueezingShots:
         return Measured(value, error, value - reach, value + reach)
 
 
-def total_variance(counts: Array, weights: Array, level: float) -> SampleVariance:
+def total_variance(
+    counts: Array, weights: Array, level: float, least_kurtosis: float = 0.0
+) -> SampleVariance:
     """Variance, counts^2, of sum_j w_j counts_j."""
-    return sample_variance(counts @ weights, level)
+    return sample_variance(counts @ weights, level, least_kurtosis)
 
 
 def wineland(

@@ -72,7 +72,7 @@ class TwoModeSqueezing:
             ("xi2_b", CONJUGATE, np.array(MINUS)),
         ):
             counts = self._shots.of(setting)[0]
-            seen = total_variance(counts, weights, level)
+            seen = total_variance(counts, weights, level, self.beliefs.least_kurtosis)
             noise = self._shots.detection(counts, weights, level)
             own.append(difference(seen, noise))
             quantities |= squeezing_quantities(self.beliefs, own[-1], length, level, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,13 +48,13 @@ def _tailed(n: int, tail: float, rng: np.random.Generator) -> np.ndarray:
     return np.sqrt(np.where(rng.random(n) < share, wide, narrow)) * rng.standard_normal(n)
 
 
-def _wineland(xi2: float, n: int, tail: float = 0.0) -> Campaign:
+def _wineland(xi2: float, n: int, tail: float = 0.0, known: float = 0.0) -> Campaign:
     def draw(rng: np.random.Generator) -> Records:
         sigma = math.sqrt(xi2 * LENGTH**2 / (4.0 * SPIN))
         return _with_length(_counts(sigma * _tailed(n, tail, rng), rng), rng)
 
     def fit(records: Records, level: float = 0.95) -> Estimate:
-        estimator = WinelandFromShots(BELIEFS)
+        estimator = WinelandFromShots(replace(BELIEFS, least_kurtosis=known))
         estimator.update(records)
         return estimator.estimate(level)
 
@@ -70,7 +71,7 @@ def _wineland(xi2: float, n: int, tail: float = 0.0) -> Campaign:
     kurtosis = 6 if tail else 3
     return Campaign(
         "xi^2 from shots",
-        f"{xi2:g}, n={n}, kurtosis {kurtosis}",
+        f"{xi2:g}, n={n}, kurtosis {kurtosis}{', known' if known else ''}",
         xi2,
         draw,
         fit,
@@ -129,6 +130,7 @@ def rows() -> list[Campaign]:
         _wineland(0.2, 200),
         _wineland(1.0, 30),
         _wineland(0.2, 100, tail=0.1),
+        _wineland(0.2, 100, tail=0.1, known=6.0),
         _wineland(0.2, 1000, tail=0.1),
         _tomography(40),
         _tomography(200),

@@ -43,6 +43,18 @@ def test_a_maximum_outside_the_box_is_found_on_its_face() -> None:
     assert found.covariance[0] == pytest.approx(np.zeros(3))
 
 
+def test_a_step_that_the_box_cuts_off_does_not_end_the_search() -> None:
+    """Strong correlation, start beside the bound: cut off, the step alone would lead downhill."""
+    hessian = np.array([[100.0, 95.0], [95.0, 100.0]])
+    problem = Quadratic(np.array([0.9, -3.0]), hessian)
+    start = np.array([-0.9, -0.999])
+    cut = np.clip(start + (problem.centre - start), -1.0, 1.0)
+    assert problem.evaluate(cut).value < problem.evaluate(start).value
+    found = maximise(problem, start)
+    assert found.converged and found.point.x[1] == -1.0
+    assert found.point.x[0] == pytest.approx(max(-1.0, 0.9 - 0.95 * 2.0), abs=1e-6)
+
+
 @pytest.mark.parametrize("side", [-1, 1])
 def test_profile_limits_of_a_quadratic_are_its_marginal_width(side: int) -> None:
     """A fall of 2 lies two marginal standard deviations away, whatever the correlations."""

@@ -301,10 +301,34 @@ def test_too_few_shots_are_refused_and_equal_shots_are_flagged() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("degrees", [6.5, 8.0])
 def test_coverage_holds_for_long_tails(degrees: float) -> None:
-    """Student's t, kurtosis to 6: coverage at least .93 less its band at 60 shots."""
-    rng, inside = np.random.default_rng(17), 0
-    for _ in range(1500):
+    """Student's t, kurtosis to 6, 60 shots: .93 less its band; .945 where the kurtosis is known."""
+    rng, runs = np.random.default_rng(17), 1000
+    inside, known = 0, 0
+    true, kurtosis = degrees / (degrees - 2.0), 3.0 + 6.0 / (degrees - 4.0)
+    for _ in range(runs):
         values = rng.standard_t(degrees, 60)
         found = sample_variance(values, 0.95)
-        inside += found.low <= degrees / (degrees - 2.0) <= found.high
-    assert inside >= 1500 * 0.93 - BAND * math.sqrt(1500 * 0.93 * 0.07)
+        inside += found.low <= true <= found.high
+        found = sample_variance(values, 0.95, kurtosis)
+        known += found.low <= true <= found.high
+    assert inside >= runs * 0.93 - BAND * math.sqrt(runs * 0.93 * 0.07)
+    assert known >= runs * 0.945 - BAND * math.sqrt(runs * 0.945 * 0.055)
+
+
+def test_the_upper_limit_is_lifted_where_squares_are_skewed() -> None:
+    """Never below Bonett's; far above it with one wide shot, no more than 100 times the variance.
+
+    The lower limit stays, and a kurtosis by the model widens a sample that shows none.
+    """
+    rng = np.random.default_rng(21)
+    plain = rng.standard_normal(60)
+    one = np.append(plain, 8.0)
+    for values in (plain, one):
+        found = sample_variance(values, 0.95)
+        reach = math.log(found.value / found.low)
+        assert math.log(found.high / found.value) >= reach * (1.0 - 1e-12)
+        assert found.high <= 100.0 * found.value
+    lifted = sample_variance(one, 0.95)
+    assert math.log(lifted.high / lifted.value) > 1.3 * math.log(lifted.value / lifted.low)
+    known, unknown = sample_variance(plain, 0.95, 6.0), sample_variance(plain, 0.95)
+    assert known.low < unknown.low and known.high > unknown.high and known.kurtosis == 6.0

@@ -240,8 +240,12 @@ class EllipseSchedule:
 
     def _assumptions(self) -> tuple[str, ...]:
         low, high = self._beliefs.signal_range
+        narrow = self._beliefs.common_phase
+        common = "uniform"
+        if narrow is not None:
+            common = f"normal ({narrow.mean:.4g} +- {narrow.std:.4g} rad, known)"
         return (
-            "model: exact tables of the prepared pair and of independent atoms, uniform common "
+            f"model: exact tables of the prepared pair and of independent atoms, {common} common "
             "phase; Poisson counts gain*n + background in each port",
             "one signal, one detector, one pulse area and one pair of knobs for all bias phases, "
             "free within their calibrations",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .binomial_beliefs import CommonPhase
 from .ellipse_beliefs import EllipseBeliefs
 
 Array = NDArray[np.float64]
@@ -51,6 +52,7 @@ class ScheduleBeliefs:
             the ratio, the pulse and all bias phases.
         settings: records name them by their index in `setting(shot)`.
         signal_range: (low, high) of the signal, at most pi wide, radians.
+        common_phase: distribution of the common phase; None: uniform, or drifting through all.
 
     Raises:
         ValueError: on values outside these rules.
@@ -64,6 +66,7 @@ class ScheduleBeliefs:
     covariance: ArrayLike = field(repr=False)
     settings: Sequence[BiasSetting]
     signal_range: tuple[float, float] = (-math.pi / 4, math.pi / 4)
+    common_phase: CommonPhase | None = None
 
     def __post_init__(self) -> None:
         covariance = np.array(self.covariance, dtype=np.float64)
@@ -79,6 +82,9 @@ class ScheduleBeliefs:
             )
         given: list[Any] = list(self.settings)
         settings = [BiasSetting(**one) if isinstance(one, Mapping) else one for one in given]
+        common: Any = self.common_phase
+        if isinstance(common, Mapping):
+            object.__setattr__(self, "common_phase", CommonPhase(**common))
         low, high = self.signal_range
         if not 0.0 < high - low <= math.pi + 1e-12:
             raise ValueError(

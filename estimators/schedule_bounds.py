@@ -14,6 +14,7 @@ from .bounds import table_information
 from .ellipse_starts import fold
 from .estimate import Estimate, Quantity
 from .likelihood_table import TableLikelihood
+from .oriented_table import OrientedTable
 from .product_table import ProductTable
 from .schedule_beliefs import SHARED, ScheduleBeliefs
 from .schedule_posterior import SchedulePosterior
@@ -23,7 +24,18 @@ Array = NDArray[np.float64]
 
 
 def table_of(beliefs: ScheduleBeliefs, prepared: bool) -> TableLikelihood:
-    """The measurement model of prepared or of independent atoms."""
+    """The measurement model of prepared or of independent atoms.
+
+    Raises:
+        ValueError: for independent atoms with a common phase that is not uniform.
+    """
+    if beliefs.common_phase is not None:
+        if not prepared:
+            raise ValueError(
+                "A narrow common phase is modelled for prepared pairs; EllipseContrasts fits "
+                "independent atoms with one."
+            )
+        return OrientedTable(beliefs.shared, beliefs.common_phase)
     return TableLikelihood(beliefs.shared) if prepared else ProductTable(beliefs.shared)
 
 
@@ -64,8 +76,9 @@ def schedule_bounds(
     for index, number in shots.items():
         setting = truth.settings[index]
         phase = signal + setting.bias_phase
-        folded = fold(phase)
-        sign = 1.0 if math.sin(2.0 * phase) >= 0.0 else -1.0
+        folded, sign = fold(phase), 1.0 if math.sin(2.0 * phase) >= 0.0 else -1.0
+        if truth.common_phase is not None:  # the counts are not even in the phase
+            folded, sign = phase, 1.0
         table = table_of(truth, setting.prepared)
         information = table_information(truth.shared, folded, table)
         turn = np.zeros((5, size))

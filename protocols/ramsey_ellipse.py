@@ -136,12 +136,13 @@ class RamseyEllipse:
         yield Checkpoint("gradient settled")
         if chosen.coil_check:
             yield Shots(check_sequence(chosen, calibrations), chosen.coil_check, point=last + 1)
-        for number, (prepared, first, shots) in enumerate(Blocks(chosen).turns()):
+        blocks = Blocks(chosen)
+        for number, (prepared, first, shots) in enumerate(blocks.turns()):
             if prepared and not first and not decided:
                 self._chosen, decided = self._best_kind(calibrations, estimate), True
                 bias = kinds_of(chosen)[self._chosen].bias_phase
                 yield Note(f"second stage at a bias phase of {bias:.3f} rad")
-            kind = (0 if first else self._chosen) if prepared else last
+            kind = blocks.kind(number, prepared, first, self._chosen)
             yield Shots(self.sequence(kind), shots, point=kind)
             if decided and stop is None and chosen.several and number % _RARELY:
                 continue
@@ -186,6 +187,16 @@ class RamseyEllipse:
             f"{believed.gain:.4g} counts per atom, {believed.background:.4g} of background"
         )
         signal = f"a signal of {self.settings.expected_signal:g} rad and a bias phase of "
+        if self.settings.narrow:
+            width = f"a common phase of {self.settings.common_phase_std:g} rad about the drive's"
+            return (
+                noise,
+                f"{width}, known; both sides of the fringe in turn",
+                f"{signal}{kind.bias_phase:.4g} +- {believed.bias_std:.2g} rad",
+            )
+        if self.settings.common_phase == "drifting":
+            noise += "; a drifting common phase is fitted as uniform, which holds when it goes "
+            noise += "through all phases many times during the run"
         if self.settings.several:
             return (noise, f"{signal}{kind.bias_phase:.3g} rad, whose scale the run measures too")
         return (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import BiasSetting, EllipseBeliefs, ScheduleBeliefs
+from ..estimators import BiasSetting, CommonPhase, EllipseBeliefs, ScheduleBeliefs
 from ..instruments.calibration import Calibration
 from .protocol import Calibrations
 from .ramsey_ellipse_settings import (
@@ -93,7 +93,12 @@ def schedule_beliefs(
     for kind in kinds_of(settings):
         by_detuning, _, by_rabi = _bias_response(settings, kind)
         biases.append(
-            BiasSetting(kind.prepared, kind.bias_phase, float(by_detuning), float(by_rabi))
+            BiasSetting(
+                kind.prepared,
+                kind.bias_phase + kind.pulse_phase,
+                float(by_detuning),
+                float(by_rabi),
+            )
         )
     return ScheduleBeliefs(
         spin=settings.spin,
@@ -104,6 +109,7 @@ def schedule_beliefs(
         covariance=covariance,
         settings=tuple(biases),
         signal_range=settings.signal_range,
+        common_phase=CommonPhase(0.0, settings.common_phase_std) if settings.narrow else None,
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..estimators import EllipseBeliefs, EllipsePhase, EllipseSchedule, Estimate, ScheduleBeliefs
 from ..estimators.schedule_bounds import pulls
 from .ramsey_ellipse_coil import CoilSense
+from .ramsey_ellipse_drift import CommonPhaseMemory
 
 FAR = 4.5
 """Calibration's standard deviations beyond which a quantity contradicts it: six quantities do so
@@ -64,6 +65,8 @@ class RamseyEstimate:
     ) -> None:
         self._inner = inner
         self._range = signal_range
+        narrow = getattr(inner.beliefs, "common_phase", None) is not None
+        self._memory = None if narrow else CommonPhaseMemory()
         self._coil = CoilSense(inner.beliefs.gain, round(2 * inner.beliefs.spin))
 
     @property
@@ -87,6 +90,8 @@ class RamseyEstimate:
         }
         if len(np.asarray(kept["counts"])):
             self._inner.update(kept)
+            if self._memory is not None:
+                self._memory.take(kept)
 
     def quick(self, level: float = 0.95) -> Estimate:
         """A running estimate."""
@@ -95,6 +100,8 @@ class RamseyEstimate:
     def estimate(self, level: float = 0.95) -> Estimate:
         """The estimate; contradictions to calibrations and to the signal's range are flagged."""
         found = self._inner.estimate(level)
+        if self._memory is not None:
+            found = self._memory.judged(found)
         if found.goodness_of_fit is None and not found.diagnostics.get("converged", True):
             advice = [_MISFIT] if "usable shots" not in " ".join(found.flags) else []
         else:

@@ -68,12 +68,18 @@ class Blocks:
                     taken[kind] += shots
                     yield kind, early, shots
 
+    def kind(self, block: int, prepared: bool, early: bool, chosen: int) -> int:
+        """Number of the kind of shot of a block; both sides of a fringe in turn if it is read."""
+        if self._settings.narrow:
+            return block % len(self.kinds)
+        return (0 if early else chosen) if prepared else len(self.kinds) - 1
+
     def allocation(self, chosen: int, shots: int) -> dict[int, int]:
         """Shots of each kind after `shots` in all, the second stage at kind `chosen`."""
         found: dict[int, int] = {}
         left = shots
-        for prepared, early, number in self.turns():
-            kind = (0 if early else chosen) if prepared else len(self.kinds) - 1
+        for block, (prepared, early, number) in enumerate(self.turns()):
+            kind = self.kind(block, prepared, early, chosen)
             taken = min(number, left)
             if taken:
                 found[kind] = found.get(kind, 0) + taken

@@ -66,6 +66,18 @@ class RamseyEllipseSettings(BaseModel):
         description="unsqueezed: every other block without preparation, independent atoms, so "
         "that the gain is measured side by side",
     )
+    common_phase: Literal["uniform", "narrow", "drifting"] = Field(
+        "uniform",
+        description="of the last pulse against the atoms: new in every shot; narrow about that of "
+        "the drive's tones, so that the counts tell the sign of the phase; drifting through all "
+        "phases from shot to shot, fitted as uniform",
+    )
+    common_phase_std: float = Field(
+        0.1,
+        gt=0,
+        le=1.5,
+        description="width of a narrow common phase, as known from the drive's phase noise, rad",
+    )
     signal_range: tuple[float, float] = Field(
         (-math.pi / 4, math.pi / 4),
         description="range in which the signal is known to lie, at most pi wide, rad",
@@ -107,6 +119,11 @@ class RamseyEllipseSettings(BaseModel):
                 f"bias_phase = {self.bias_phase:g} rad is less than the finite pulse alone writes "
                 f"({self.pulse().phase_before:.3g} rad); raise it or pulse_rabi_hz"
             )
+        if self.narrow and (self.schedule != "fixed" or self.reference != "none"):
+            raise ValueError(
+                "common_phase = narrow takes one bias phase and prepared pairs alone: leave "
+                'schedule="fixed" and reference="none", or take common_phase="uniform"'
+            )
         low, high = self.signal_range
         if not 0 < high - low <= math.pi + 1e-12:
             raise ValueError(
@@ -121,9 +138,14 @@ class RamseyEllipseSettings(BaseModel):
         return self
 
     @property
+    def narrow(self) -> bool:
+        """Whether the common phase is narrow, and the counts tell the phase's sign."""
+        return self.common_phase == "narrow"
+
+    @property
     def several(self) -> bool:
-        """Whether shots differ: several bias phases, or a reference."""
-        return self.schedule != "fixed" or self.reference != "none"
+        """Whether shots differ: several bias phases, both sides of the fringe, or a reference."""
+        return self.schedule != "fixed" or self.reference != "none" or self.narrow
 
     @property
     def spin(self) -> float:

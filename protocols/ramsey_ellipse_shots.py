@@ -33,11 +33,14 @@ class ShotKind:
             atoms down.
         dark_time: Between preparation (or first pulse) and pulse, s.
         bias_phase: Known part of the differential phase, rad.
+        pulse_phase: Of the last pulse's tone against the first's, rad: pi reads the other side
+            of the fringe, as pi more of the differential phase would.
     """
 
     prepared: bool
     dark_time: float
     bias_phase: float
+    pulse_phase: float = 0.0
 
     @property
     def pulses(self) -> int:
@@ -77,6 +80,8 @@ def kinds_of(settings: RamseyEllipseSettings) -> tuple[ShotKind, ...]:
     if settings.schedule == "fixed":
         dark, bias = settings.bias()
         kinds = [ShotKind(True, dark, bias)]
+        if settings.narrow:
+            kinds.append(ShotKind(True, dark, bias, math.pi))
     else:
         kinds = [kind_at(settings, True, bias) for bias in (quarter, *BIASES)]
     if settings.reference != "none":
@@ -95,7 +100,7 @@ def sequence_of(settings: RamseyEllipseSettings, kind: ShotKind) -> Sequence:
     sequence = make(
         drive=(
             Tone(LEAD, length, first),
-            Tone(pulse_start, settings.pulse_time, settings.pulse_rabi_hz),
+            Tone(pulse_start, settings.pulse_time, settings.pulse_rabi_hz, kind.pulse_phase),
         ),
         coupling=(Tone(LEAD, length, settings.collective_decay_hz),) if kind.prepared else (),
         windows=(

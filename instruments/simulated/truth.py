@@ -180,12 +180,27 @@ class SignalEntry(FilePart):
     phase: Angle
 
 
+class CommonPhaseEntry(FilePart):
+    """The common phase of the last pulse against the atoms, radians; without it, uniform.
+
+    Attributes:
+        mean: Where the tones of the synthesizer have equal phases.
+        std: Of the noise that is new in every shot.
+        walk: Of the step from each shot to the next, that adds up: a slow drift.
+    """
+
+    mean: Angle = Quantity(nominal=0.0)
+    std: float = Field(default=0.0, ge=0.0, le=10.0)
+    walk: float = Field(default=0.0, ge=0.0, le=10.0)
+
+
 class TwoEnsembleTruthEntry(FilePart):
     """Section `apparatus: truth:` of a laboratory file with the two-ensemble cavity.
 
     Attributes:
         atom_decay: Rate 1/s at which a single atom leaves the counted state, from the last light
             of the drive on.
+        common_phase: Of prepared pairs; uniform and new in every shot if not stated.
     """
 
     atoms_per_ensemble: int
@@ -195,6 +210,7 @@ class TwoEnsembleTruthEntry(FilePart):
     detector: DetectorEntry
     signal: SignalEntry
     atom_decay: DarkRate = Quantity(nominal=0.0)
+    common_phase: CommonPhaseEntry | None = None
 
     @field_validator("atoms_per_ensemble")
     @classmethod
@@ -285,6 +301,15 @@ class BeamTruth:
 
 
 @dataclass(frozen=True, slots=True)
+class CommonPhaseTruth:
+    """Common phase [rad]: mean, noise new in every shot, and step of its walk from shot to shot."""
+
+    mean: float
+    std: float
+    walk: float
+
+
+@dataclass(frozen=True, slots=True)
 class TwoEnsembleTruth:
     """The drawn truth of the two-ensemble cavity, ordinary frequencies in Hz.
 
@@ -297,6 +322,7 @@ class TwoEnsembleTruth:
         signal: Phase written between preparation and pulse, radians.
         dead_time: Of the detector, seconds.
         atom_decay: Rate at which a single atom leaves the counted state, 1/s.
+        common_phase: Of the pulse against prepared atoms; None: uniform.
     """
 
     atoms: int
@@ -309,6 +335,7 @@ class TwoEnsembleTruth:
     signal: float
     dead_time: float = 0.0
     atom_decay: float = 0.0
+    common_phase: CommonPhaseTruth | None = None
 
     @property
     def spin(self) -> float:
@@ -337,6 +364,10 @@ def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
     def of(part: FilePart, name: str) -> float:
         return drawn(part, name, seed)
 
+    common = None
+    if entry.common_phase is not None:
+        given = entry.common_phase
+        common = CommonPhaseTruth(of(given, "mean"), given.std, given.walk)
     return TwoEnsembleTruth(
         atoms=entry.atoms_per_ensemble,
         drive=drawn_beam(entry.drive, "full_rabi", seed),
@@ -348,4 +379,5 @@ def draw_truth(entry: TwoEnsembleTruthEntry, seed: int) -> TwoEnsembleTruth:
         signal=of(entry.signal, "phase"),
         dead_time=of(entry.detector, "dead_time"),
         atom_decay=of(entry, "atom_decay"),
+        common_phase=common,
     )

@@ -2,8 +2,9 @@
 
 Counts are samples of exact distributions: the dark state of detuned collective decay (Chu
 et al., "Reconfigurable dissipative entanglement", Eqs. 4-9), a pulse whose common phase is
-new and uniform in every shot (Eq. 16), and Poissonian photon counting. Because the common
-phase is uniform, nothing that shifts it, such as the phase of an RF table, changes a count.
+new and uniform in every shot (Eq. 16), and Poissonian photon counting. While the common
+phase is uniform, nothing that shifts it, such as the phase of an RF table, changes a count;
+a laboratory file may say that it is narrow or drifts, and then the tables' phases count.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.ellipse import EllipseReadout
+from ...models.ellipse_oriented import OrientedReadout
 from ...models.two_ensembles import TwoEnsembles, steady_state
+from .common_phase import NODES, CommonPhases, OrientedShots
 from .counting import Counting
 from .draws import Drift, shot_uniforms
 from .lines import Timeline, plain_key
@@ -38,7 +41,6 @@ APPROXIMATIONS = (
     "every shot starts with all atoms down and equal atom numbers",
     f"the steady state is exact; Gamma * t * Var >= {LEAST_RELAXATION:g} counts as having reached "
     "it (infidelity below 1e-3)",
-    "the common phase is uniform and new in every shot",
     "without coupling light, after one pulse: independent atoms, exactly; collective decay after "
     "it exactly for ensembles of equal phase",
     "light and RF switch at once, without the rise time of a modulator",
@@ -51,6 +53,7 @@ _DIGITS = 10
 _TableKey = tuple[int, float, float, float]
 _CACHED_TABLES = 64
 _CACHED_SHOTS = 256
+_CACHED_ORIENTED = 4
 _CACHED_BYTES = 1e8
 
 _Case = tuple[tuple[float, float], Deviations]
@@ -122,6 +125,8 @@ class TwoEnsembleCavity:
         )
         self._readouts: dict[int, EllipseReadout] = {}
         self._tables: OrderedDict[_TableKey, NDArray[np.float64]] = OrderedDict()
+        self._common = CommonPhases(truth.common_phase, seed) if truth.common_phase else None
+        self._oriented: OrderedDict[_TableKey, OrientedShots] = OrderedDict()
         self._most_tables = max(
             _CACHED_TABLES,
             int(_CACHED_BYTES / (8.0 * (truth.atoms + 1) ** 2)) if self._noise.moves_state else 0,
@@ -240,6 +245,11 @@ class TwoEnsembleCavity:
 
     def _approximations(self) -> Iterator[str]:
         yield from APPROXIMATIONS
+        if self._common is None:
+            yield "the common phase is uniform and new in every shot"
+        else:
+            yield f"the common phase of a prepared pair takes {NODES} values"
+            yield "that of independent atoms is uniform and new in every shot"
         yield from self._noise.approximations()
         yield from self._counting.approximations()
         if self._drifts is not None:
@@ -269,19 +279,29 @@ class TwoEnsembleCavity:
 
     def _atoms(self, physics: ShotPhysics, number: int, shots: range) -> NDArray[np.int64]:
         """Atoms in the counted state of `number` in each, drawn from the exact distribution."""
+        draws = shot_uniforms(self._seed, "projection", shots)
+        if self._common is not None:
+            common = self._common.of(shots) + physics.turn
+            return self._oriented_shots(physics, number).draw(common, draws)
         ladder = self._ladder(physics, number)
-        draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
+        draws *= ladder[-1]
         cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
         return np.stack(np.divmod(cells, number + 1), axis=1).astype(np.int64)
 
+    def _oriented_shots(self, physics: ShotPhysics, number: int) -> OrientedShots:
+        """Outcomes at any common phase; the sign of the detuning is that of the spins here."""
+        key = _key(physics, number, math.copysign(1.0, physics.detuning_ratio))
+        if key not in self._oriented:
+            _, ratio, phase, area = key
+            state = steady_state(TwoEnsembles(number / 2.0, 1.0, ratio))
+            self._oriented[key] = OrientedShots(OrientedReadout(state, phase, area))
+            if len(self._oriented) > _CACHED_ORIENTED:
+                self._oriented.popitem(last=False)
+        return self._oriented[key]
+
     def _ladder(self, physics: ShotPhysics, number: int) -> NDArray[np.float64]:
         """Cumulative P[n1, n2], solved once for each number, ratio, phase and pulse area."""
-        key = (
-            number,
-            round(abs(physics.detuning_ratio), _DIGITS),
-            round(physics.phase, _DIGITS),
-            round(physics.pulse_area, _DIGITS),
-        )
+        key = _key(physics, number)
         if key in self._tables:
             self._tables.move_to_end(key)
             return self._tables[key]
@@ -326,6 +346,15 @@ class TwoEnsembleCavity:
             sums.bias_phase += new * physics.bias_phase
             sums.detuning_ratio += new * physics.detuning_ratio
             sums.pulse_area += new * physics.pulse_area
+
+
+def _key(physics: ShotPhysics, number: int, sign: float = 1.0) -> _TableKey:
+    return (
+        number,
+        sign * round(abs(physics.detuning_ratio), _DIGITS),
+        round(physics.phase, _DIGITS),
+        round(physics.pulse_area, _DIGITS),
+    )
 
 
 def last_drive(timeline: Timeline, gates: tuple[Gate, ...]) -> float:

@@ -73,6 +73,7 @@ class ShotPhysics:
         bias_phase: `phase` without the signal.
         pulse_area: Effective area of the pulse, radians; 0 without a pulse.
         relaxation: Gamma * time * Var of the preparation.
+        turn: Phase of the pulse's tone less that of the preparation's, radians.
     """
 
     detuning_ratio: float
@@ -80,6 +81,7 @@ class ShotPhysics:
     bias_phase: float
     pulse_area: float
     relaxation: float
+    turn: float = 0.0
 
 
 def read_shot(
@@ -131,8 +133,10 @@ def read_shot(
         for piece in later
         if piece.start < until
     )
-    area, before = 0.0, 0.0
+    area, before, turn = 0.0, 0.0, 0.0
     if pulse:
+        if pulse.drive_tone is not None and preparation.drive_tone is not None:
+            turn = math.radians(pulse.drive_tone.phase_deg - preparation.drive_tone.phase_deg)
         angles = detuned_pulse(pulse.rabi, 0.5 * pulse.detuning, pulse.duration)
         area, before = angles.area, angles.phase_before
     return ShotPhysics(
@@ -141,6 +145,7 @@ def read_shot(
         bias_phase=dark + before,
         pulse_area=area,
         relaxation=_relaxation(preparation, state),
+        turn=turn,
     )
 
 

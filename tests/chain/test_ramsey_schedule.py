@@ -185,6 +185,42 @@ def test_a_saturated_modulator_of_the_drive_contradicts_its_calibration(tmp_path
     assert "modulator" in told(result)
 
 
+SIGNAL = "    signal:             # the phase"
+
+
+@pytest.mark.parametrize("signal", ["-0.08", "0.06"])
+def test_a_narrow_common_phase_tells_the_sign_of_the_signal(tmp_path, signal):
+    """Both sides of the fringe in turn; truth within 4.5 standard deviations, as planned (15 %)."""
+    result, protocol = rehearse(
+        tmp_path,
+        (SIGNAL, "    common_phase: {std: 0.1}\n" + SIGNAL),
+        ("phase: {uniform: [0.02, 0.08]", f"phase: {{uniform: [{signal}, {signal}]"),
+        shots=600,
+        common_phase="narrow",
+    )
+    assert result.estimate is not None and result.estimate.goodness_of_fit is not None
+    found, plan = result.estimate["signal"], make_plan(protocol, STATION)
+    assert abs(found.value - float(signal)) < 4.5 * found.std
+    assert plan.prediction is not None
+    assert found.std == pytest.approx(plan.prediction.std, rel=0.15)
+    assert result.estimate.goodness_of_fit.p_value > 1e-5
+
+
+def test_a_drifting_common_phase_is_judged_by_the_shots_that_are_independent(tmp_path):
+    """A walk of 0.9 rad a shot: truth within 4.5 standard deviations, and no misfit is found."""
+    result, _ = rehearse(
+        tmp_path,
+        (SIGNAL, "    common_phase: {walk: 0.9}\n" + SIGNAL),
+        shots=900,
+        common_phase="drifting",
+    )
+    assert result.estimate is not None and result.truth is not None
+    phase = result.estimate["phase"]
+    assert abs(phase.value - result.truth["phase"]) < 4.5 * phase.std
+    assert result.estimate.diagnostics["common_phase_memory"] > 2
+    assert not any("does not describe" in flag for flag in result.estimate.flags)
+
+
 def test_exchanged_rf_cables_are_told_by_the_laboratory(tmp_path):
     """The drive's table on the coupling's modulator: refused, with the lines to look at."""
     with pytest.raises(Exception, match=r"coupling|drive\.") as caught:

@@ -226,7 +226,7 @@ class DissipativePreparation:
         beliefs = self.beliefs(calibrations).rates
         values = {name: estimate[name].value for name in beliefs.coordinates().names}
         return worth_most(
-            beliefs, values, chosen.hold_grid, taken, each * chosen.holds, self.quantities[0]
+            beliefs, values, chosen.hold_grid, taken, each * chosen.holds, chosen.adaptive_for
         )
 
     def beliefs(self, calibrations: Calibrations) -> PreparationBeliefs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -55,8 +56,11 @@ class DissipativePreparationSettings(BaseModel):
     passes: int = Field(4, ge=1, le=10_000, description="passes over the holds, in random order")
     adaptive: bool = Field(
         False,
-        description="whether passes after the first go where they tell most of the decay rate",
+        description="whether passes after the first go where they tell most of `adaptive_for`",
     )
+    adaptive_for: Literal[
+        "collective_decay", "rabi_frequency", "detuning_difference", "exchange"
+    ] = Field("collective_decay", description="quantity whose error adaptive passes lower")
     angles: int = Field(
         8, ge=0, le=180, description="analysis angles from 0 to pi; even; 0: no tomography"
     )
@@ -114,6 +118,10 @@ class DissipativePreparationSettings(BaseModel):
             raise ValueError(
                 f"passes = {self.passes} is more than shots_per_hold = {self.shots_per_hold}: "
                 "each pass takes at least one shot of every hold"
+            )
+        if self.adaptive_for == "exchange" and not self.exchange_std_hz:
+            raise ValueError(
+                "adaptive_for = exchange needs exchange_std_hz above 0: otherwise it is not fitted"
             )
         if self.angles and (self.angles < 4 or self.angles % 2):
             raise ValueError(

@@ -274,6 +274,7 @@ def test_a_gate_during_the_preparation_is_refused(tmp_path: Path) -> None:
         ({"last_hold": 1e-4}, "longer than first_hold"),
         ({"pulse_rabi_hz": 2e3}, "too weak"),
         ({"passes": 1000}, "shots_per_hold"),
+        ({"adaptive_for": "exchange"}, "exchange_std_hz"),
     ],
 )
 def test_settings_that_contradict_are_refused(settings: dict[str, float], said: str) -> None:

@@ -35,8 +35,10 @@ def figure(
         return None
     records = stored_records(result.run)
     good = records["status"] == 1
-    gain, background = estimate["gain"].value, estimate["background"].value
-    atoms = (records["counts"][good].mean(axis=1) - background) / gain
+    atoms = records["counts"][good].mean(axis=1)
+    calibrated = "gain" in estimate.quantities
+    if calibrated:
+        atoms = (atoms - estimate["background"].value) / estimate["gain"].value
     names = [point.name for point in protocol.set_points]
     settings = np.stack([np.asarray(records[name])[good] for name in names])
     distinct, place = np.unique(settings, axis=1, return_inverse=True)
@@ -57,7 +59,13 @@ def figure(
     varied = protocol.set_points[chosen]
     axes.set_xlabel(f"{varied.long_name} ({varied.unit})" if varied.unit else varied.long_name)
     axes.xaxis.set_major_formatter(EngFormatter())
-    axes.set_ylabel("atoms up in each ensemble")
+    axes.set_ylabel("atoms up in each ensemble" if calibrated else "counts of a gate")
+    if "delay" in estimate.quantities:
+        fine = np.linspace(across.min(), across.max(), 400)
+        fitted = ("delay", "time_constant", "before", "after")
+        delay, constant, before, after = (estimate[name].value for name in fitted)
+        left = np.exp(-np.maximum(fine - delay, 0.0) / constant)
+        axes.plot(fine, after + (before - after) * left, lw=1.0, color="0.5", zorder=0)
     if others:
         axes.legend(frameon=False, fontsize=8)
     headline = protocol.quantities[0]

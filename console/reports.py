@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 _REPORTS: Mapping[str, str] = MappingProxyType(
     {
+        "calibrate_atom_number": "calibration_report",
         "calibrate_coupling": "calibration_report",
         "calibrate_detector": "calibration_report",
         "calibrate_detuning": "calibration_report",
         "calibrate_rabi": "calibration_report",
+        "calibrate_settling": "calibration_report",
         "dissipative_preparation": "preparation_report",
         "pumping_adaptive": "pumping_report",
         "pumping_hold": "pumping_hold_report",

@@ -83,4 +83,4 @@ class SettlingFromCounts:
             for name, one in found.quantities.items()
             if name != "settled_after"
         }
-        return replace(found, quantities={**rest, "settling_time": settled})
+        return replace(found, quantities={"settling_time": settled, **rest})

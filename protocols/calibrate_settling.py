@@ -41,6 +41,8 @@ _STEEPEST = 0.581
 """Detuning of one ensemble over the Rabi frequency where that line is steepest."""
 _LEVEL, _SLOPE = 0.409, 2.118
 """Share of atoms up there, and how it falls with that ratio."""
+_PACE = 25e-3
+"""Seconds by which a Kepco supply's list runs ahead of T0: its answer to the start is awaited."""
 _ORDER = 0x736574746C  # "settl"
 
 
@@ -186,7 +188,7 @@ class CalibrateSettling(PulseCalibration):
         up = counts["background"] + counts["gain"] * atoms * _LEVEL
         return {
             "time_constant": told / math.log(1 / self.settings.tolerance),
-            "delay": 0.0,
+            "delay": -_PACE,
             "before": up + counts["gain"] * atoms * moved,
             "after": up - counts["gain"] * atoms * moved,
         }

@@ -149,6 +149,12 @@ def _tell(document: dict[str, Any]) -> None:
             if before["value"]:
                 line += f" ({after['value'] / before['value'] - 1:+.2%})"
         print(line)
+    after = {} if document["new"] is None else document["new"]["conditions"]
+    for name, value in after.items():
+        old = document["old"]["conditions"].get(name)
+        if value != old:
+            was = "not stated" if old is None else f"{old:.6g}"
+            print(f"{document['role']}: condition {name} {was} -> {value:.6g}")
     if document["written"]:
         print(f"written to {document['file']}; the version before is {document['kept']}")
     elif document["accepted"]:
@@ -165,6 +171,7 @@ def _row(role: str, path: str, one: Calibration) -> dict[str, Any]:
         "kind": one.kind,
         "date": one.date.isoformat(),
         "hash": one.hash,
+        "conditions": dict(one.conditions),
         "parameters": {
             name: {"value": value, "std": float(std)}
             for (name, value), std in zip(one.parameters.items(), spreads, strict=True)

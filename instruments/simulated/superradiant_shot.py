@@ -17,7 +17,7 @@ from itertools import pairwise
 from .beams import TWO_PI, diffracted, edges_of, good_light, in_time, tone_at
 from .lines import ApparatusFault, RFTone, Stretch, Timeline, value_at
 from .prepared import HARMLESS, refuse_early_readout
-from .superradiant_truth import SuperradiantTruth
+from .superradiant_truth import MOST_ENSEMBLES, SuperradiantTruth
 
 ALWAYS = (Stretch(-math.inf, math.inf, True),)
 """The RF switch of a modulator that has none."""
@@ -93,6 +93,7 @@ def read_superradiant_shot(
     Raises:
         ApparatusFault: If the shot is none that this physics can answer for.
     """
+    _check_places(timeline, len(truth.atoms))
     gates = timeline.get("counter.gate", ())
     last = max((one.stop for one in gates), default=math.inf)
     pieces = [one for one in _pieces(timeline, truth) if one.start < last]
@@ -116,6 +117,17 @@ def read_superradiant_shot(
         pulse_area=area,
         pulse_phase=phase,
     )
+
+
+def _check_places(timeline: Timeline, ensembles: int) -> None:
+    """Nothing may shine where there is no ensemble."""
+    for place in range(ensembles + 1, MOST_ENSEMBLES + 1):
+        for line in (f"coupling_{place}.rf", f"probe.{place}"):
+            if timeline.get(line, ()):
+                raise ApparatusFault(
+                    f"there is light of {line}, but there are {ensembles} ensembles: check the "
+                    "wires of the laboratory file against its truth"
+                )
 
 
 def _pieces(timeline: Timeline, truth: SuperradiantTruth) -> list[_Piece]:

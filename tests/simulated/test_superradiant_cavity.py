@@ -177,6 +177,7 @@ def test_light_that_is_missing_leaves_the_atoms_down() -> None:
     [
         ({"counter__gate": (Stretch(1e-3, 2e-3, True),)}, "gate opens at 1 ms, before the last"),
         ({"probe__2": (Stretch(1e-3, 2e-3, True),)}, "probe.2 .* destroys the state"),
+        ({"coupling_4__rf": (Stretch(0.0, 5e-3, TURNED),)}, "there are 3 ensembles"),
         ({"coupling_2__rf": (Stretch(0.0, 5e-3, tone(700.0, 2e3)),)}, "begin and end together"),
         ({"analysis__switch": (Stretch(5e-3, 5.1e-3, True),)}, "while the atoms are coupled"),
         ({"analysis__switch": (Stretch(0.011, 0.0111, True), Stretch(0.012, 0.0121, True))},

@@ -334,10 +334,10 @@ def test_the_pages_example_runs(
 
 
 @pytest.mark.slow
-def test_squeezing_follows_the_detuning_as_the_paper_says(
+def test_squeezing_follows_detuning_and_cooperativity_as_the_paper_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two detunings through the whole chain: the benchmark's short form (false alarm 1e-4)."""
+    """Two of each through the whole chain: the benchmark's short form (false alarm 2e-4)."""
     path = Path(__file__).parents[2] / "benchmarks" / "papers_preparation.py"
     found = runpy.run_path(str(path))["main"](["--quick"])
     assert found == 0, capsys.readouterr().out

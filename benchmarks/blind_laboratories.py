@@ -102,22 +102,44 @@ def _calibrate(
     folder: Path,
     seed: int,
 ) -> None:
-    """Run one calibration and put its answer into the station's files, through the gate."""
-    from cavitylab import Station, run
+    """Run one calibration and put its answer into the station's files, through the gate.
+
+    What the gate refuses is taken again with four times the shots, once: what its messages tell
+    an operator to do about an answer that is ambiguous.
+    """
     from cavitylab.instruments.station_file import load_station_file
+
+    for times in (1, 4):
+        proposal = _proposed(name, settings, times, (station, laboratory), folder, seed)
+        if proposal.decision:
+            break
+    else:
+        raise NotCalibrated(f"{name}, seed {seed}: {'; '.join(proposal.decision.reasons)}")
+    roles = {role.name: role for role in load_station_file(station).roles}
+    proposal.write(station.parent / str(roles[proposal.role].init["calibration"]))
+
+
+def _proposed(
+    name: str,
+    settings: Mapping[str, Any],
+    times: int,
+    files: tuple[Path, Path],
+    folder: Path,
+    seed: int,
+) -> Any:
+    """What a calibration proposes after so many times its usual shots."""
+    from cavitylab import Station, run
     from cavitylab.protocols import protocol_by_name
     from cavitylab.protocols.calibration import PulseCalibration
 
-    protocol = protocol_by_name(name)(**settings)
+    usual = protocol_by_name(name)(**settings)
+    protocol = protocol_by_name(name)(**{**settings, "shots": times * usual.settings.shots})
     if not isinstance(protocol, PulseCalibration):
         raise TypeError(f"{name} is no calibration by pulses")
-    with Station.open(str(station), rehearse=str(laboratory), seed=seed) as opened:
+    station, laboratory = map(str, files)
+    with Station.open(station, rehearse=laboratory, seed=seed) as opened:
         result = run(protocol, opened, data=folder / "data", seed=seed)
         calibrations = dict(opened.calibrations)
     if result.estimate is None:
         raise NotCalibrated(f"{name}, seed {seed}: no estimate")
-    proposal = protocol.proposal(result.estimate, calibrations, LARGEST_CHANGE)
-    if not proposal.decision:
-        raise NotCalibrated(f"{name}, seed {seed}: {'; '.join(proposal.decision.reasons)}")
-    roles = {role.name: role for role in load_station_file(station).roles}
-    proposal.write(station.parent / str(roles[protocol.calibrates].init["calibration"]))
+    return protocol.proposal(result.estimate, calibrations, LARGEST_CHANGE)

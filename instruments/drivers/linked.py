@@ -9,9 +9,9 @@ late answer can never be taken for the answer to the next question.
 
 from __future__ import annotations
 
-import inspect
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Identity = dict[str, str | None]
-sigint_handler = inspect.unwrap(signal.getsignal)
+sigint_handler = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 """`signal.getsignal` without the words for its answer, which take longer than the answer."""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from qcodes.instrument import InstrumentChannel, VisaInstrumentKWArgs
@@ -22,6 +23,7 @@ from ..journal import Journal
 from .base import CavityLabInstrument, Refusal
 from .linked import Identity
 from .moglabs_xrf_language import (
+    PURE_QUESTION,
     ChannelStatus,
     TableEntry,
     is_refusal,
@@ -33,6 +35,7 @@ from .moglabs_xrf_language import (
     parse_power,
     parse_status,
 )
+from .moglabs_xrf_table import DARK, TableRecord, changed_channels, microseconds
 
 if TYPE_CHECKING:
     from qcodes.parameters import Parameter
@@ -47,6 +50,7 @@ UNVERIFIED: tuple[str, ...] = (
     "Form of the answers to MODE,ch and LIMIT,ch: read like the other questions.",
     "Form of INFO and VERSION: model and serial number are searched in the text.",
     "ON and OFF as the switch of TABLE,REARM.",
+    "That TABLE,STOP and TABLE,ENTRY leave the other entries as they are.",
     "Answer time of a command; nothing here depends on it but the time-out.",
 )
 """What no source at hand states; to be tried on the real unit."""
@@ -58,12 +62,6 @@ LOWEST_POWER, HIGHEST_POWER = -50.0, 36.0
 HIGHEST_POWER_021 = 16.0
 """dBm, for models without the 4 W amplifiers."""
 LONGEST_TABLE = 8191
-DURATION_GRID = 1e-6
-"""Seconds; durations of the entries of a simple table (TSB)."""
-LONGEST_DURATION = (2**20 - 1) * DURATION_GRID
-LONGEST_DURATION_IOSET = (2**16 - 1) * DURATION_GRID
-DARK = "0x0"
-"""Amplitude register of an entry without RF."""
 
 
 class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
@@ -73,6 +71,7 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
         super().__init__(parent, f"ch{number}")
         self.number = number
         self._table_is_ours = False
+        self.table = TableRecord(number)
         self._known: dict[str, str | float] = {}
         self.frequency: Parameter[float, XRFChannel] = self.add_parameter(
             "frequency",
@@ -139,6 +138,8 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
     def load_table(self, entries: Sequence[TableEntry]) -> None:
         """Replace the channel's table; it is not started, and the output stays off.
 
+        Of a table that this session loaded and stopped, only the entries that differ are sent.
+
         The channel is put into mode TSB if it is in another.
 
         Args:
@@ -149,14 +150,16 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
                 nothing was sent.
             InstrumentError: If the unit refuses.
         """
-        lines = [f"TABLE,APPEND,{self.number},{text}" for text in self._checked_entries(entries)]
+        lines = self._checked_entries(entries)
         with self.parent.group():
-            if self.mode() != "TSB":
+            if self.parent.link_is_dirty:
+                self.table.forget()
+            if not self.table.known and self.mode() != "TSB":
                 self.mode("TSB")
             self._table_is_ours = False
-            self.parent.write(f"TABLE,CLEAR,{self.number}")
-            for line in lines:
-                self.parent.write(line)
+            for message in self.table.messages(lines):
+                self.parent.obey(message)
+            self.table.kept(lines)
             self._table_is_ours = True
 
     def arm(self) -> None:
@@ -170,19 +173,22 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
                 f"{self.full_name}: this session loaded no table, and arming switches the RF on "
                 "with whatever table is there. Call load_table first."
             )
-        self.parent.write(f"TABLE,ARM,{self.number}")
+        self.table.started()
+        self.parent.obey(f"TABLE,ARM,{self.number}")
 
     def rearm(self, on: bool) -> None:
         """Whether the table arms itself again when it has ended."""
-        self.parent.write(f"TABLE,REARM,{self.number},{'ON' if on else 'OFF'}")
+        self.parent.obey(f"TABLE,REARM,{self.number},{'ON' if on else 'OFF'}")
 
     def start(self) -> None:
         """Start the armed table at once. Never repeated."""
-        self.parent.write(f"TABLE,START,{self.number}")
+        self.table.started()
+        self.parent.obey(f"TABLE,START,{self.number}")
 
     def stop(self) -> None:
         """Stop the table; **the RF stays as the current entry left it**, see `off`."""
-        self.parent.write(f"TABLE,STOP,{self.number}")
+        self.parent.obey(f"TABLE,STOP,{self.number}")
+        self.table.stopped()
 
     def table_status(self) -> str:
         """State of the table in the unit's words."""
@@ -194,6 +200,7 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
         """After a restart of the unit: no table of ours, no known setting."""
         self._table_is_ours = False
         self._known.clear()
+        self.table.forget()
 
     def changed_settings(self) -> list[str]:
         """Settings that are no longer what this session last saw, in words."""
@@ -262,7 +269,11 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
                 f"{self.full_name}: the last entry of a table stays after it, so it must be dark "
                 f"(power None), but has {entries[-1].power:g} dBm. Append a dark entry."
             )
-        return [self._entry_text(number, entry) for number, entry in enumerate(entries, 1)]
+        limit = self.limit.cache.get()
+        return [
+            self.table.once((entry, limit), partial(self._entry_text, n, entry))
+            for n, entry in enumerate(entries, 1)
+        ]
 
     def _entry_text(self, number: int, entry: TableEntry) -> str:
         where = f"{self.full_name}: entry {number}"
@@ -272,16 +283,7 @@ class XRFChannel(InstrumentChannel["MOGLabsXRF"]):
             self._refuse_power(entry.power, f"power of entry {number}")
         if not math.isfinite(entry.phase):
             raise LimitError(f"{where}: phase {entry.phase!r} deg is not finite.")
-        longest = LONGEST_DURATION_IOSET if "IOSET" in entry.flags else LONGEST_DURATION
-        ticks = round(entry.duration / DURATION_GRID) if math.isfinite(entry.duration) else 0
-        if not (
-            DURATION_GRID <= ticks * DURATION_GRID <= longest * (1 + 1e-12)
-            and abs(entry.duration - ticks * DURATION_GRID) <= 1e-9
-        ):
-            raise LimitError(
-                f"{where}: duration must be a multiple of 1 us, 1 us to {longest:g} s, but is "
-                f"{entry.duration!r} s."
-            )
+        ticks = microseconds(entry, where)
         power = DARK if entry.power is None else f"{entry.power:.3f}dBm"
         text = f"{entry.frequency / 1e6:.9f}MHz,{power},{entry.phase % 360.0:.4f}deg,{ticks}us"
         return f"{text},{entry.flags}" if entry.flags else text
@@ -336,14 +338,28 @@ class MOGLabsXRF(CavityLabInstrument):
                 is unknown whether the command was obeyed.
             InstrumentError: If the answer is `ERR`.
         """
-        answer = super().ask_parsed(cmd, parse_acknowledgement, "OK or ERR", repeat=False)
-        if is_refusal(answer):
-            raise self._refusal(cmd, answer)
+        self._forget_tables(changed_channels(cmd))
+        self.obey(cmd)
+
+    def obey(self, cmd: str) -> None:
+        """`write` for the channels, which know what they change."""
+        try:
+            answer = super().ask_parsed(cmd, parse_acknowledgement, "OK or ERR", repeat=False)
+            if is_refusal(answer):
+                raise self._refusal(cmd, answer)
+        except BaseException:
+            self._forget_tables()
+            raise
+
+    def _forget_tables(self, channels: str = "12") -> None:
+        for number in channels:
+            (self.ch1 if number == "1" else self.ch2).table.forget()
 
     def ask_parsed(
         self, cmd: str, parser: Callable[[str], T], expected: str, *, repeat: bool | None = None
     ) -> T:
         """Ask a question; an answer `ERR` is raised as `InstrumentError`."""
+        self._forget_tables(changed_channels(cmd))
 
         def read(answer: str) -> T | Refusal:
             return Refusal(answer) if is_refusal(answer) else parser(answer)
@@ -365,10 +381,7 @@ class MOGLabsXRF(CavityLabInstrument):
         )
 
     def _is_pure_question(self, message: str) -> bool:
-        pure = (
-            r"(INFO|VERSION|TEMP|VMON|(FREQ|POW|PHASE|LIMIT|MODE|STATUS|TABLE,STATUS),\d|ADC,\d,F)"
-        )
-        return re.fullmatch(pure, message.strip(), re.IGNORECASE) is not None
+        return re.fullmatch(PURE_QUESTION, message.strip(), re.IGNORECASE) is not None
 
     def _check_identity(self, identity: Identity) -> None:
         model = (identity["model"] or "").upper()
@@ -380,8 +393,8 @@ class MOGLabsXRF(CavityLabInstrument):
         self.highest_power = HIGHEST_POWER_021 if "021" in model else HIGHEST_POWER
 
     def _settings_survived(self) -> str:
+        self._forget_tables()
         changed = [*self.ch1.changed_settings(), *self.ch2.changed_settings()]
-        if changed:
-            self.ch1.forget()
-            self.ch2.forget()
+        for channel in (self.ch1, self.ch2) if changed else ():
+            channel.forget()
         return "; ".join(changed)

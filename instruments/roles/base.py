@@ -122,6 +122,9 @@ class Role(Instrument):
         for key, text in self.settings.problems(self._calibration).items():
             raise LimitError(f"{name}: `{key}` {text}")
         self._restarts_seen = 0
+        self._root = self.source.root_instrument
+        self._seen_clock: object = None
+        self._clock: Clock = RealClock()
         self._narrowed: dict[str, Limits] = {}
         super().__init__(name)
 
@@ -173,8 +176,11 @@ class Role(Instrument):
     @property
     def clock(self) -> Clock:
         """The clock of the driver behind the role; waiting costs nothing in a rehearsal."""
-        clock = getattr(self.source.root_instrument, "clock", None)
-        return clock if isinstance(clock, Clock) else RealClock()
+        clock = getattr(self._root, "clock", None)
+        if clock is not self._seen_clock:  # looked at closely once: that takes its time
+            self._seen_clock = clock
+            self._clock = clock if isinstance(clock, Clock) else RealClock()
+        return self._clock
 
     def get_idn(self) -> dict[str, str | None]:
         """What the role is made of; asks the instrument nothing."""
@@ -223,7 +229,7 @@ class Role(Instrument):
 
     def _settings_were_lost(self) -> bool:
         """Whether the driver found its instrument restarted since the last call; forgets if so."""
-        restarts = int(getattr(self.source.root_instrument, "restarts", 0))
+        restarts = int(getattr(self._root, "restarts", 0))
         lost = restarts != self._restarts_seen
         self._restarts_seen = restarts
         if lost:

@@ -213,8 +213,8 @@ class Laboratory:
         """Fix the timelines of all shots that have begun."""
         for device in self._restless:
             device.catch_up()
-        burst = self.burst
-        if burst is None:
+        burst = self._bursts[-1] if self._bursts else None
+        if burst is None or burst.frozen >= burst.count:
             return
         begun = burst.begun(self.now())
         while burst.frozen < begun:

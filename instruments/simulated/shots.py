@@ -82,7 +82,8 @@ class Burst:
     @property
     def frozen(self) -> int:
         """Number of shots whose timeline is settled."""
-        return self.portions[-1].stop if self.portions else 0
+        portions = self.portions
+        return portions[-1].stop if portions else 0
 
     def begun(self, now: float) -> int:
         """Number of shots whose T0 has passed."""

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from ..estimators import Estimate, GoodnessOfFit
+from ..estimators import EllipseBeliefs, Estimate, GoodnessOfFit, ScheduleBeliefs
 from ..estimators.records import good_shots
+from .ramsey_ellipse_widened import widened
 
 Array = NDArray[np.float64]
 
@@ -50,11 +51,13 @@ class Memory:
         shots: In a row that have one common phase between them, 1 + 2 sum of correlations.
         excess: Factor on the variance of the numbers of shots in cells (Rao and Scott's).
         phases: Independent common phases of the run.
+        lags: Shots over which neighbours resemble each other.
     """
 
     shots: float
     excess: float
     phases: float
+    lags: int
 
     @property
     def unequal(self) -> float:
@@ -93,24 +96,32 @@ class CommonPhaseMemory:
         if not square.all():
             return None
         error = 1 / np.sqrt(2 * total)
-        phases, alike, different = 1.0, 0.0, len(share) - len(np.unique(setting))
+        lags, phases, alike, different = 0, 1.0, 0.0, len(share) - len(np.unique(setting))
         for lag in range(1, min(total // 4, LONGEST)):
             correlation = float(np.mean((counts[lag:] * counts[:-lag]).sum(axis=0) / square))
             if correlation < (SEEN if lag == 1 else 1.0) * error:
                 break
-            phases += 2 * correlation
+            lags, phases = lag, phases + 2 * correlation
             pairs = setting[lag:] == setting[:-lag]
             same = cells[lag:] == cells[:-lag]
             alike += float((same / share[cells[lag:]])[pairs].mean()) - 1 if pairs.any() else 0.0
         if phases == 1.0:
             return None
-        return Memory(phases, max(1.0, 1.0 + 2 * alike / max(1, different)), total / phases)
+        return Memory(phases, max(1.0, 1.0 + 2 * alike / max(1, different)), total / phases, lags)
 
-    def judged(self, found: Estimate) -> Estimate:
-        """The estimate with a goodness of fit for such shots; flagged where they are too few."""
+    def judged(
+        self, found: Estimate, beliefs: EllipseBeliefs | ScheduleBeliefs | None = None
+    ) -> Estimate:
+        """The estimate with intervals and goodness of fit for such shots.
+
+        Flagged where they are too few. Without `beliefs` the intervals stay as they are.
+        """
         memory = self.measured()
         if memory is None:
             return found
+        if beliefs is not None and found.diagnostics.get("converged", False):
+            counts, setting = (np.concatenate(one) for one in zip(*self._blocks, strict=True))
+            found = widened(found, beliefs, counts, setting, memory.lags)
         facts: dict[str, Any] = {**found.diagnostics, "common_phase_memory": memory.shots}
         flags, check = list(found.flags), found.goodness_of_fit
         if check is not None:

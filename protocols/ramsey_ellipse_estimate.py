@@ -101,7 +101,7 @@ class RamseyEstimate:
         """The estimate; contradictions to calibrations and to the signal's range are flagged."""
         found = self._inner.estimate(level)
         if self._memory is not None:
-            found = self._memory.judged(found)
+            found = self._memory.judged(found, self._inner.beliefs)
         if found.goodness_of_fit is None and not found.diagnostics.get("converged", True):
             advice = [_MISFIT] if "usable shots" not in " ".join(found.flags) else []
         else:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cavitylab.estimators import Estimate, GoodnessOfFit
+from cavitylab.estimators import EllipseBeliefs, EllipsePhase, Estimate, GoodnessOfFit
 from cavitylab.instruments.shipped import find_file
 from cavitylab.instruments.station_file import load_station_file
+from cavitylab.models.ellipse import EllipseReadout, sample
+from cavitylab.models.two_ensembles import TwoEnsembles, steady_state
 from cavitylab.protocols import RamseyEllipse
 from cavitylab.protocols.planning import supposed
 from cavitylab.protocols.ramsey_ellipse_drift import CommonPhaseMemory
@@ -84,3 +86,25 @@ def test_a_phase_that_hardly_moves_is_flagged() -> None:
     rng = np.random.default_rng(2)
     found = judged(np.cumsum(0.05 * rng.normal(size=900)))
     assert any("hardly moves" in flag and "where to look" in flag for flag in found.flags)
+
+
+def test_scores_that_add_up_widen_the_interval() -> None:
+    """Every shot five times over is known no better than once: about the root of five wider.
+
+    Exactly that is not asked for: repeated shots are a coarser extreme than any walk.
+    """
+    protocol = RamseyEllipse(atoms_per_ensemble=20, preparation_rabi_hz=2000.0)
+    beliefs = protocol.beliefs(CALIBRATIONS)
+    assert isinstance(beliefs, EllipseBeliefs)
+    state = steady_state(TwoEnsembles(10.0, 1.0, beliefs.detuning_ratio))
+    rng = np.random.default_rng(6)
+    table = EllipseReadout(10.0, state.weights.size - 1).distribution(state, 0.3, math.pi / 2)
+    counts = np.repeat(rng.poisson(100.0 * sample(table, 120, rng) + 50.0), 5, axis=0)
+    estimator = protocol.estimator(CALIBRATIONS)
+    estimator.update({"counts": counts})
+    plain = EllipsePhase(beliefs)
+    plain.update({"counts": counts})
+    narrow, wide = plain.estimate()["phase"], estimator.estimate()["phase"]
+    assert wide.value == narrow.value
+    assert 1.6 < wide.std / narrow.std < 2.8
+    assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]

@@ -1,7 +1,7 @@
 """Every estimator on exactly simulated data, beside its peers: one table.
 
     python benchmarks/estimators.py [--rows WORD ...] [--replicates N] [--long] [--seconds T]
-                                    [--workers 2] [--figure FILE] [--json FILE] [--list]
+                                    [--workers 2] [--figure FILE] [--json FILE [--resume]] [--list]
     python benchmarks/estimators.py --read FILE [--pages docs/estimators]
 
 bias/sigma, rmse/bound (Cramer-Rao, all free parameters), coverage of the 68 % and 95 % intervals,
@@ -10,6 +10,11 @@ passes when its limit lies within three standard errors of the figure, or beyond
 replicates of a row whose fit takes under 50 ms, else 200; without it 60 and 20; fewer where they
 would take more than --seconds a row (2, or 300 with --long). A peer that is not installed has a row
 that says so. Exit status 1 when a row that is judged misses its limit.
+
+No row takes much more than --seconds of processor time (three replicates at least), so that the
+whole takes at most rows x seconds / workers; that and the time left are printed as it goes. The
+JSON file is written anew after every row: whatever happens later, the rows so far are there, and
+--resume goes on after them. A row that cannot be measured says why and counts as missed.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ from estimator_campaigns.campaign import (  # noqa: E402
     Campaign,
     Row,
     Sample,
+    broken,
     replicate,
     summarise,
 )
@@ -44,7 +50,7 @@ SHORT, LONG = (60, 20), (1000, 200)
 SECONDS = (2.0, 300.0)  # of a row, short and long
 PROBES = 3
 PAGES = Path(__file__).parents[1] / "docs" / "estimators"
-FEWEST = 5
+FEWEST = PROBES
 
 
 def discover() -> list[tuple[str, Campaign]]:
@@ -94,6 +100,38 @@ def measure(index: int, number: int, long: bool, seconds: float, pool: Any) -> l
     return summarise(campaign, samples + list(rest))
 
 
+def measured(index: int, number: int, long: bool, seconds: float, pool: Any) -> list[Row]:
+    """`measure`; a row that cannot be measured is a row that says why."""
+    try:
+        return measure(index, number, long, seconds, pool)
+    except Exception as error:  # one campaign's mistake must not lose the others
+        return [broken(_ROWS[index], f"{type(error).__name__}: {error}")]
+
+
+def resumed(options: argparse.Namespace) -> bool:
+    """Whether there are rows to go on after."""
+    return bool(options.resume and options.json and options.json.exists())
+
+
+def keep(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write beside the file and put it in its place: never half a file."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(json.dumps(rows, indent=1))
+    beside.replace(path)
+
+
+def clock(seconds: float) -> str:
+    """Hours and minutes, or seconds."""
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def announce(text: str) -> None:
+    """Progress, beside the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def line(row: Row) -> str:
     """One line of the table."""
     verdict = row.note if not row.judged else "pass" if not row.misses else "; ".join(row.misses)
@@ -140,7 +178,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--read", type=Path, help="rows stored by --json: only write --pages")
     parser.add_argument("--pages", type=Path, default=PAGES, help="of --read: docs/estimators")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="rows so far, written anew after every row")
+    parser.add_argument("--resume", action="store_true", help="leave out the rows of --json")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     options = parser.parse_args(argv)
     _SEED = options.seed
@@ -155,28 +194,36 @@ def main(argv: list[str] | None = None) -> int:
     if not _ROWS:
         print(f"no row holds any of {options.rows}; --list names them", file=sys.stderr)
         return 2
+    seconds = options.seconds or SECONDS[options.long]
+    done = json.loads(options.json.read_text()) if resumed(options) else []
+    done = [row for row in done if row["note"] != "not measured"]
+    known = {f"{row['name']}|{row['range']}" for row in done}
+    wanted = [k for k, row in enumerate(_ROWS) if f"{row.name}|{row.range}" not in known]
+    announce(f"{len(wanted)} rows, at most {clock(len(wanted) * seconds / options.workers)}")
     pool = None
     if options.workers > 1:
         pool = multiprocessing.get_context("fork").Pool(options.workers)
     print(HEADING)
-    table: list[Row] = []
-    for index in range(len(_ROWS)):
-        seconds = options.seconds or SECONDS[options.long]
-        found = measure(index, max(options.replicates, 0), options.long, seconds, pool)
+    begun, number = time.monotonic(), max(options.replicates, 0)
+    for place, index in enumerate(wanted, start=1):
+        found = measured(index, number, options.long, seconds, pool)
         for row in found:
             print(line(row), flush=True)
             for reason in row.reasons:
                 print(f"    failure: {reason}")
-        table.extend(found)
+        done.extend(row.to_json() for row in found)
         if options.json:
-            options.json.write_text(json.dumps([row.to_json() for row in table], indent=1))
+            keep(done, options.json)
+        passed = time.monotonic() - begun
+        left = passed / place * (len(wanted) - place)
+        announce(f"{place} of {len(wanted)} rows, {clock(passed)} passed, about {clock(left)} left")
     if pool:
         pool.close()
         pool.join()
     if options.figure:
-        pages.draw([row.to_json() for row in table], options.figure)
-    missed = sum(bool(row.misses) for row in table)
-    print(f"{sum(row.judged for row in table)} rows judged, {missed} missed")
+        pages.draw(done, options.figure)
+    missed = sum(bool(row["misses"]) for row in done)
+    print(f"{sum(row['judged'] for row in done)} rows judged, {missed} missed")
     return 1 if missed else 0
 
 

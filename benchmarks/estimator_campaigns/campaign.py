@@ -201,6 +201,27 @@ def summarise(campaign: Campaign, samples: Sequence[Sample]) -> list[Row]:
     return rows
 
 
+def broken(campaign: Campaign, reason: str) -> Row:
+    """The row of a campaign that could not be measured."""
+    nothing = Figure(math.nan, math.nan)
+    both = (nothing, nothing)
+    words, note = ("not measured",), "not measured"
+    return Row(
+        campaign.name,
+        campaign.range,
+        0,
+        nothing,
+        nothing,
+        both,
+        0,
+        nothing,
+        words,
+        (reason,),
+        True,
+        note,
+    )
+
+
 def _missing(name: str, words: str, nothing: Figure) -> Row:
     both = (nothing, nothing)
     note = "not installed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,10 +18,17 @@ from cavitylab.estimators.pumping_beliefs import (
     SnapshotBeliefs,
     SweepBeliefs,
 )
-from cavitylab.estimators.pumping_bounds import hold_bounds, snapshot_bounds, sweep_bounds
+from cavitylab.estimators.pumping_bounds import (
+    hold_bounds,
+    ramp_bounds,
+    snapshot_bounds,
+    sweep_bounds,
+)
 from cavitylab.estimators.pumping_chain import ChainValues
 from cavitylab.estimators.pumping_hold import PumpingHold
-from cavitylab.estimators.pumping_sampling import draw_snapshots, draw_sweeps
+from cavitylab.estimators.pumping_ramps import PumpingRamps
+from cavitylab.estimators.pumping_ramps_model import RampBeliefs, Stairs
+from cavitylab.estimators.pumping_sampling import draw_ramps, draw_snapshots, draw_sweeps
 from cavitylab.estimators.pumping_snapshots import PumpingSnapshots
 from cavitylab.estimators.pumping_sweeps import PumpingSweeps
 
@@ -41,8 +49,7 @@ def rows() -> list[Campaign]:
     found = [_snapshots(*case) for case in SNAPSHOTS]
     for rate, reach in SCANS:
         found.extend(_sweeps(rate, reach, method) for method in ("chain", "moments"))
-    found.append(_hold())
-    return found
+    return [*found, _ramps(40, 400), _hold()]
 
 
 def _snapshots(atoms: int, gain: float, background: float, shots: int) -> Campaign:
@@ -152,6 +159,42 @@ def _hold() -> Campaign:
         limit=1.1,
         coverage_limit=0.945,
         time_limit=0.15,
+    )
+
+
+def _ramps(atoms: int, shots: int) -> Campaign:
+    """Snapshots after stairs up and down; gain and background off by their calibrations."""
+    reach = 12.0 / atoms
+    up = tuple(np.linspace(1.0 - reach, 1.0 + reach, 9).tolist())
+    beliefs = RampBeliefs(
+        atoms, up, up[::-1], 0.25, 1.2, 1.0, Calibrated(20.0, 0.6), Calibrated(5.0, 0.5)
+    )
+    truth = (1.0 + 1.0 / atoms, 1.0, 20.0, 5.0)
+    way = np.repeat([1.0, -1.0], shots // 2)
+    stairs = np.resize(np.arange(1.0, 9.0), shots // 2)
+    stairs = np.concatenate([stairs, stairs])
+    places = Counter(Stairs(int(a), int(b)) for a, b in zip(way, stairs, strict=True))
+
+    def draw(rng: np.random.Generator) -> Records:
+        gain, background = 20.0 + 0.6 * rng.standard_normal(), 5.0 + 0.5 * rng.standard_normal()
+        return draw_ramps(beliefs, (*truth[:2], gain, background), way, stairs, rng)
+
+    def fit(records: Records, level: float = 0.95) -> Estimate:
+        estimator = PumpingRamps(beliefs)
+        estimator.update(records)
+        return estimator.estimate(level)
+
+    return Campaign(
+        "pumping, ramps by stairs",
+        f"N = {atoms}, 8 stairs up and down, {shots} shots",
+        truth[0],
+        draw,
+        fit,
+        lambda _: ramp_bounds(beliefs, truth, places)["critical_pump"],
+        limit=1.12,
+        coverage_limit=0.94,
+        quantity="critical_pump",
+        replicates=200,
     )
 
 

@@ -12,6 +12,7 @@ from cavitylab.estimators import (
     Estimate,
     SqueezingBeliefs,
     SqueezingTomography,
+    TwoModeSqueezing,
     WinelandFromShots,
     squeezing_bounds,
     tomography_bounds,
@@ -26,7 +27,9 @@ ANGLES = np.linspace(0.0, math.pi, 9)[:-1]
 MIDDLE, WAVE, TURN = 40.0, 36.0, 0.4  # V = MIDDLE + WAVE cos 2(phi - TURN), atoms^2
 
 
-def _counts(sums: np.ndarray, rng: np.random.Generator, difference: float = 0.0) -> np.ndarray:
+def _counts(
+    sums: np.ndarray, rng: np.random.Generator, difference: float | np.ndarray = 0.0
+) -> np.ndarray:
     m = np.column_stack([sums + difference, sums - difference]) / 2.0
     return rng.poisson(GAIN * np.clip(SPIN + m, 0.0, 2.0 * SPIN) + BACKGROUND)
 
@@ -123,6 +126,43 @@ def _tomography(n: int) -> Campaign:
     )
 
 
+def _two_mode(n: int) -> Campaign:
+    """Both quadratures squeezed alike; the length along the sum."""
+    xi2 = 0.3
+
+    def draw(rng: np.random.Generator) -> Records:
+        sigma = math.sqrt(xi2 * LENGTH**2 / (4.0 * SPIN))
+        quiet, loud = sigma * rng.standard_normal((2, n)), 8.0 * rng.standard_normal((2, n))
+        long = LENGTH + rng.standard_normal(LENGTH_SHOTS)
+        sums = np.concatenate([quiet[0], loud[0], long])
+        off = np.concatenate([loud[1], quiet[1], rng.standard_normal(LENGTH_SHOTS)])
+        return {
+            "counts": _counts(sums, rng, off),
+            "setting": np.repeat([0, 3, 1], [n, n, LENGTH_SHOTS]),
+        }
+
+    def fit(records: Records, level: float = 0.95) -> Estimate:
+        estimator = TwoModeSqueezing(BELIEFS)
+        estimator.update(records)
+        return estimator.estimate(level)
+
+    length_std = math.hypot(1.0, math.sqrt(DETECTION)) / math.sqrt(LENGTH_SHOTS)
+    return Campaign(
+        "two-mode squeezing, second quadrature",
+        f"{xi2:g}, n = {n} each",
+        xi2,
+        draw,
+        fit,
+        lambda truth: squeezing_bounds(
+            truth, 4.0 * SPIN, LENGTH, DETECTION, n, length_std=length_std
+        ),
+        limit=1.12,
+        coverage_limit=0.945,
+        quantity="xi2_b",
+        time_limit=0.01,
+    )
+
+
 def rows() -> list[Campaign]:
     """The Wineland parameter from 30 shots on, kurtosis 3 and 6; tomography with 8 angles."""
     return [
@@ -134,4 +174,5 @@ def rows() -> list[Campaign]:
         _wineland(0.2, 1000, tail=0.1),
         _tomography(40),
         _tomography(200),
+        _two_mode(200),
     ]

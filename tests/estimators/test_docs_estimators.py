@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cavitylab.estimators.registry import estimators
+
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "estimators").glob("*.md"))
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -35,3 +37,21 @@ def test_every_page_says_what_it_assumes_and_what_can_be_told(page: Path) -> Non
     assert text.startswith("# ")
     assert "assum" in text
     assert "identifiable" in text
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem != "README"], ids=lambda p: p.stem)
+def test_every_page_has_a_formula_and_its_efficiency(page: Path) -> None:
+    """The model in an indented formula, and a figure of efficiency and coverage that exists."""
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"^(    \S|\| `\w+`).*[=~]", text, re.MULTILINE)
+    shown = re.findall(r"!\[[^]]*coverage[^]]*\]\((figures/[^)]+)\)", text)
+    assert shown, f"{page.name} does not show how efficient it is"
+    for figure in shown:
+        assert (page.parent / figure).is_file(), f"{figure}: benchmarks/estimators.py --read"
+
+
+def test_every_exported_estimator_has_a_page() -> None:
+    """Named on a page of its own room, not only in the list of the README."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem != "README")
+    for entry in estimators().values():
+        assert f"`{entry.factory.__name__}" in text or f"{entry.factory.__name__}(" in text

@@ -30,6 +30,8 @@ TELLING = 0.05
 """Part of `max_current` below which current and voltage are too small to tell a temperature."""
 
 
+READINGS = 3
+"""Readings of the current that must all be off before a run fails: one may be noise."""
 SETTLED_AFTER = "settled_after"
 """Condition of the calibration: seconds after the last change from which on its law holds."""
 
@@ -282,13 +284,16 @@ class GradientCoil(Role):
         supply.output_enabled.set(True)
 
     def _check_reached(self, current: float) -> None:
-        measured = float(self._supply.measured_current.get())
-        if abs(measured - current) > self.settings.tolerance:
-            raise InstrumentError(
-                f"{self.name}: {measured:.4g} A flow, {self.settling_time:g} s after "
-                f"{current:.4g} A were set (tolerance {self.settings.tolerance:g} A). Check the "
-                "coil's connection and interlock, the compliance voltage and `settle_time`."
-            )
+        measured = [float(self._supply.measured_current.get())]
+        while abs(measured[-1] - current) > self.settings.tolerance:
+            if len(measured) == READINGS:
+                raise InstrumentError(
+                    f"{self.name}: {measured[-1]:.4g} A flow, {self.settling_time:g} s after "
+                    f"{current:.4g} A were set (tolerance {self.settings.tolerance:g} A). Check "
+                    "the coil's connection and interlock, the compliance voltage and "
+                    "`settle_time`."
+                )
+            measured.append(float(self._supply.measured_current.get()))
 
     def _trouble(self) -> list[str]:
         """What the supply itself complains of, where it can."""

@@ -117,6 +117,17 @@ def test_a_current_that_does_not_flow_is_an_error(supply: Any, gradient: Calibra
     assert not role.health().ok
 
 
+def test_one_noisy_reading_of_the_current_is_asked_again(
+    supply: Any, gradient: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading that is off once in many thousands does not end a run of hours."""
+    readings = iter([4.5, 4.0])
+    role = coil(gradient)
+    monkeypatch.setattr(supply.measured_current, "get", lambda: next(readings))
+    role.detuning_difference(1000.0)
+    assert next(readings, None) is None
+
+
 @pytest.mark.parametrize(("stated", "most"), [(12.0, 2500.0), (4.0, 1000.0)])
 def test_limits_of_station_file_and_supply_intersect(
     supply: Any, gradient: Calibration, stated: float, most: float

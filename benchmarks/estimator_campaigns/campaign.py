@@ -46,6 +46,7 @@ class Campaign:
         time_limit: longest median processor time of a fit, seconds (others may use the machine).
         replicates: with --long; 0: 1000 where a fit takes under 50 ms, else 200.
         bias_limit: largest |bias|/truth, for estimators without a bound.
+        beats: peer to the factor by which its rmse must exceed the estimator's.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Campaign:
     time_limit: float | None = None
     replicates: int = 0
     bias_limit: float | None = None
+    beats: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,13 @@ def summarise(campaign: Campaign, samples: Sequence[Sample]) -> list[Row]:
     bias, efficiency = _bias(errors), _efficiency(errors, bound)
     failures = int((~good).sum())
     misses = _misses(campaign, efficiency, coverage[1], seconds, errors, failures, len(samples))
+    for name, factor in campaign.beats.items():
+        answers = np.array([sample.peers[name] for sample in samples]) - campaign.truth
+        other = _efficiency(answers[np.isfinite(answers)], bound)
+        ratio = other.value / efficiency.value
+        slack = math.hypot(other.error / other.value, efficiency.error / efficiency.value)
+        if not ratio * (1.0 + STANDARD_ERRORS * slack) >= factor:
+            misses = (*misses, f"{name} only {ratio:.2g} x worse, {factor:g} asked")
     limits = (campaign.limit, campaign.coverage_limit, campaign.bias_limit, campaign.time_limit)
     rows = [
         Row(

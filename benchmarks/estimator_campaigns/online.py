@@ -125,6 +125,7 @@ def _pumping_row(atoms: int) -> Campaign:
                 run([records["seed"], 1], adaptive=False)["critical_pump"].value
             )
         },
+        beats={"uniform scan": 2.0},
         replicates=200,
     )
 

@@ -211,7 +211,8 @@ def _step(
         scaled = block / np.outer(scale, scale) + (damping + 1e-10) * np.eye(scale.size)
         wanted = np.linalg.solve(scaled, pull / scale) / scale
         room = np.where(wanted > 0.0, high[moving], low[moving])
-        share = np.abs(room) / np.maximum(np.abs(wanted), 1e-300)
+        longest = np.maximum(np.abs(wanted), 1e-12 * np.abs(room) + 1e-300)
+        share = np.abs(room) / longest  # 1 and more: the box is not met
         first = int(np.argmin(share))
         if share[first] >= 1.0:
             step[moving] = wanted

@@ -115,8 +115,9 @@ def test_instrumentkit_shutter(place: Place, tmp_path: Path) -> None:
     assert (mode, closed, interlock) == ("single", "True", "False")
 
 
+@pytest.mark.slow
 def test_moglabs_client(place: Place) -> None:
-    """MOGLabs' own mogdevice."""
+    """MOGLabs' own mogdevice; slow because it is installed apart, `pip install --no-deps`."""
     mogdevice = package("mogdevice")
     where = place("rf")
     unit = mogdevice.MOGDevice(where.host, where.port)

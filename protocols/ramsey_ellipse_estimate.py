@@ -110,7 +110,9 @@ class RamseyEstimate:
                 advice.append(_MISFIT)
         advice += self._coil.flags()
         facts = {**found.diagnostics, **self._coil.facts()}
-        return replace(found, diagnostics={**facts, "flags": [*found.flags, *advice]})
+        taken = found.assumptions if self._coil.shots else (*found.assumptions, _UNCHECKED)
+        diagnostics = {**facts, "flags": [*found.flags, *advice]}
+        return replace(found, assumptions=taken, diagnostics=diagnostics)
 
     def _contradictions(self, found: Estimate) -> list[str]:
         told = []
@@ -147,6 +149,11 @@ class RamseyEstimate:
             f"[{first:.4g}, {last:.4g}] rad; {_SIGN}"
         ]
 
+
+_UNCHECKED = (
+    "the coil turns the detuning the way its calibration says (with exchanged cables the signal "
+    "has the other sign; shots of `coil_check` measure it)"
+)
 
 WHERE_FIXED = ("detuning_ratio", "pulse_area", "gain", "background")
 """Nuisances of one bias phase, in the order of their covariance."""

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from .ellipse_beliefs import EllipseBeliefs
+from .counting_kernels import CountFold, log_factorials
+from .ellipse_beliefs import EllipseBeliefs, natural
 from .likelihood_table import TableLikelihood
 
 Array = NDArray[np.float64]
@@ -34,6 +35,7 @@ class ProductTable(TableLikelihood):
 
     def __init__(self, beliefs: EllipseBeliefs) -> None:
         super().__init__(beliefs)
+        self._known = False  # the cosine series is that of a prepared pair
         self._atoms = beliefs.atoms
         nodes = 2 * beliefs.atoms + 2
         self._theta = 2.0 * math.pi * (np.arange(nodes) + 0.5) / nodes
@@ -52,6 +54,18 @@ class ProductTable(TableLikelihood):
     def fringe_scale(self) -> float:
         """1/sqrt(4S), radians."""
         return 1.0 / math.sqrt(2.0 * self._atoms)
+
+    @property
+    def believed_state(self) -> None:
+        """The series that makes it cheap is that of a prepared pair."""
+        return None
+
+    def scan(self, counts: Array, phases: Array, nuisances: Array) -> Array:
+        """(shots, phases) densities with the pulse area as believed."""
+        _, _, gain, background = natural(nuisances)
+        tables = np.stack([self._scan_table(float(phase)) for phase in phases])
+        fold = CountFold(counts, log_factorials(counts), gain, background, self._atoms)
+        return fold.fold(tables)
 
     def tables(self, phase: float, nuisances: Array) -> Array:
         """(4, d, d): P and its derivatives by phi, ln(Delta/Omega) (none), ln(beta)."""

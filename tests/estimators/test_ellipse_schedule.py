@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from cavitylab.estimators import BiasSetting, EllipseSchedule, ScheduleBeliefs, schedule_bounds
 from cavitylab.estimators.product_table import ProductTable
@@ -73,6 +74,27 @@ def test_the_table_of_independent_atoms_is_a_distribution_with_its_slopes(phase)
     moved = [table.tables(phase, centre + side * shift)[0] for side in (1, -1)]
     assert np.allclose((moved[0] - moved[1]) / (2 * step), by_area, atol=1e-8)
     assert not by_ratio.any()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_counts_of_independent_atoms_follow_their_own_table(known):
+    """Densities, scan and cells are folds of the table, also where no nuisance is free."""
+    shared = replace(beliefs(), gain=2.0, background=1.0).shared
+    if known:
+        shared = replace(shared, covariance=np.zeros((4, 4)))
+    table, atoms = ProductTable(shared), np.arange(11.0)
+    counts = np.argwhere(np.ones((60, 60))).astype(float)
+    kernel = np.asarray(poisson.pmf(np.arange(60.0)[:, None], 2.0 * atoms + 1.0))
+    wanted = kernel @ table.tables(0.7, shared.centre)[0] @ kernel.T
+    density, slopes = table.evaluate(counts, 0.7, shared.centre)
+    assert np.allclose(density, wanted.ravel(), atol=1e-12)
+    scanned = table.scan(counts, np.array([0.7]), shared.centre)
+    assert np.allclose(scanned[:, 0], wanted.ravel(), atol=1e-12)
+    up = table.evaluate(counts, 0.7 + 1e-6, shared.centre)[0]
+    assert np.allclose(slopes[:, 0], (up - density) / 1e-6, atol=1e-6)
+    edges = np.arange(61.0)
+    cells, _ = table.cell_probabilities(0.7, shared.centre, (edges, edges))
+    assert np.allclose(cells, wanted, atol=1e-12)
 
 
 def test_the_gradient_is_that_of_the_objective():

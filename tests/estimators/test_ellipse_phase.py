@@ -65,7 +65,7 @@ def test_the_demonstration_reaches_the_bound_and_covers(ellipse_lab) -> None:
 @pytest.mark.parametrize("phase", [0.05, 0.4, 1.4])
 def test_campaign_of_the_demonstration(ellipse_lab, phase: float) -> None:
     """S = 50, gain 100, 1000 shots across the range of phases."""
-    _judge(*_campaign(ellipse_lab(), phase, 1000, 40, seed=3))
+    _judge(*_campaign(ellipse_lab(), phase, 1000, 25, seed=3))
 
 
 @pytest.mark.slow
@@ -74,19 +74,19 @@ def test_campaign_of_the_demonstration(ellipse_lab, phase: float) -> None:
 def test_campaign_from_single_atoms_to_noisy_counting(ellipse_lab, ratio, gain) -> None:
     """Counting noise of 0.14, 0.25 and 1.6 atoms; the comb in the gain is searched."""
     lab = ellipse_lab(ratio=ratio, gain=gain, background=0.5 * gain)
-    _judge(*_campaign(lab, 0.7, 1000, 25, seed=4))
+    _judge(*_campaign(lab, 0.7, 1000, 16, seed=4))
 
 
 @pytest.mark.slow
 def test_campaign_of_the_ring(ellipse_lab) -> None:
     """S = 50, Delta/Omega = 0.5, two atoms of counting noise: the Gaussian ring is efficient."""
-    _judge(*_campaign(ellipse_lab(ratio=0.5, gain=5.0, background=2.5), 0.3, 500, 80, seed=5))
+    _judge(*_campaign(ellipse_lab(ratio=0.5, gain=5.0, background=2.5), 0.3, 500, 50, seed=5))
 
 
 @pytest.mark.slow
 def test_campaign_near_a_fold(ellipse_lab) -> None:
     """phi = 0.02: rmse within 1.35 of the bound, coverage kept, never the fold itself."""
-    errors, hits, _ = _campaign(ellipse_lab(), 0.02, 300, 50, seed=6)
+    errors, hits, _ = _campaign(ellipse_lab(), 0.02, 300, 35, seed=6)
     count = errors.size
     assert math.sqrt(float(np.mean(errors**2))) < 1.35 * math.sqrt(
         chi2.isf(FALSE_ALARM, count) / count

@@ -216,8 +216,9 @@ class Timing(Role):
         if self._settings_were_lost() or self._program is None:
             raise LimitError(f"{self.name}: upload a program before firing")
         program, self._watch, self._events = self._program, None, None
+        length = program.duration * (1 + CLOCK_ERROR) + LATE
         if self._external is None:
-            self._ends_at = self.clock.now() + program.duration * (1 + CLOCK_ERROR) + LATE
+            self._ends_at = self.clock.now() + length
         else:
             cycles = self._cycles(program)
             self._watch = TriggerWatch(
@@ -225,6 +226,10 @@ class Timing(Role):
                 program.shots // cycles, cycles * program.period, self.clock,
             )  # fmt: skip
         self._box.trigger(fresh=True)
+        if self._external is None:
+            # Counted from the box's answer: on a busy machine or network the trigger may have
+            # taken its time, and it cannot have come later than that.
+            self._ends_at = self.clock.now() + length
 
     def wait_done(self, obey: Callable[[], None] = lambda: None) -> None:
         """Return when all shots are over: after their known duration, or as triggers come.

@@ -9,6 +9,10 @@ direction found on every other shot and measured on the rest (or fixed beforehan
 has a smaller sample variance than the sample's own: its lower limit, from all shots, is the lower
 end. Both ends are safe, the interval covers at least what it says. The p-value of "no squeezing"
 comes from the simulated null.
+
+Errors s_k of the lengths widen all intervals: along w by 2 |w_k (Xi2 w)_k| s_k/R_k, and the
+smallest eigenvalue by 2 max(s_k/R_k) of it. The errors of one run share the noise of one state:
+their shares are added as if all went together.
 """
 
 from __future__ import annotations
@@ -22,7 +26,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .estimate import Estimate, Quantity
 from .records import RecordError, read_counts, refuse_beyond, refuse_unknown
-from .squeezing_intervals import FEWEST_SHOTS, Measured, difference, sample_variance, stationarity
+from .squeezing_intervals import (
+    FEWEST_SHOTS,
+    Measured,
+    difference,
+    normal_quantile,
+    sample_variance,
+    stationarity,
+)
 
 Array = NDArray[np.float64]
 
@@ -40,6 +51,7 @@ class SqueezingMatrixBeliefs:
         gain: counts per atom.
         background: counts.
         counting_noise: whether Poisson noise of the counts is subtracted.
+        length_stds: standard deviations of R_k, in atoms; none: the lengths are exact.
 
     Raises:
         ValueError: on rows of different lengths or values that are not positive.
@@ -50,6 +62,7 @@ class SqueezingMatrixBeliefs:
     gain: float = 1.0
     background: float = 0.0
     counting_noise: bool = True
+    length_stds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.atom_numbers) != len(self.lengths) or len(self.lengths) < 2:
@@ -59,6 +72,21 @@ class SqueezingMatrixBeliefs:
             )
         if not all(v > 0.0 for v in (*self.atom_numbers, *self.lengths, self.gain)):
             raise ValueError("Atom numbers, lengths and gain must be positive.")
+        if self.length_stds and (
+            len(self.length_stds) != len(self.lengths)
+            or not all(0.0 <= s < r for s, r in zip(self.length_stds, self.lengths, strict=True))
+        ):
+            raise ValueError(
+                f"Argument `length_stds` must hold {len(self.lengths)} numbers from 0 to below "
+                f"their lengths, but is {self.length_stds!r}."
+            )
+
+    @property
+    def length_errors(self) -> Array:
+        """(M,) relative standard deviations of the lengths."""
+        stds = self.length_stds or (0.0,) * len(self.lengths)
+        errors: Array = np.array(stds) / np.array(self.lengths)
+        return errors
 
     @property
     def scale(self) -> Array:
@@ -137,7 +165,10 @@ class SqueezingMatrix:
         value = cross_fit(values, noise)
         direction, along = self._along(values, noise, level)
         floor = 1.0 / float(sum(self.beliefs.atom_numbers))
-        low = max(min(_lower_limit(values, noise, level), along.low, value), floor)
+        lowest = _lower_limit(values, noise, level)
+        shift = 2.0 * float(self.beliefs.length_errors.max()) * max(value, 0.0)
+        lowest = _widened(Measured(value, 0.0, min(lowest, value), value), shift, level).low
+        low = max(min(lowest, along.low, value), floor)
         high = min(max(along.high, value), LARGEST)
         shown = min(max(value, low), high)
         flags = ["detection noise hides the signal along the direction"] * (along.low <= 0.0)
@@ -170,7 +201,12 @@ class SqueezingMatrix:
                 f"value: {FOLDS}-fold cross-fit; upper end and `along_direction`: direction "
                 + ("fixed beforehand" if fixed else "from every other shot, measured on the rest")
                 + "; lower end: the sample's own direction, on the safe side",
-                "spin lengths and atom numbers known; shots independent",
+                "atom numbers known; shots independent; "
+                + (
+                    "spin lengths within their errors, which may all go together"
+                    if any(self.beliefs.length_stds)
+                    else "spin lengths known"
+                ),
             ),
             identifiable=(floor, LARGEST),
         )
@@ -182,7 +218,21 @@ class SqueezingMatrix:
             direction, rest = _smallest(values[::2], noise), values[1::2]
         seen = sample_variance(rest @ direction, level)
         own = float(noise @ direction**2)
-        return direction, difference(seen, Measured(own, 0.0, own, own))
+        found = difference(seen, Measured(own, 0.0, own, own))
+        matrix = np.cov(rest, rowvar=False) - np.diag(noise)
+        slopes = 2.0 * np.abs(direction * (matrix @ direction))
+        return direction, _widened(found, float(slopes @ self.beliefs.length_errors), level)
+
+
+def _widened(found: Measured, shift: float, level: float) -> Measured:
+    """With an independent error of standard deviation `shift` added on both sides."""
+    reach = normal_quantile(level) * shift
+    return Measured(
+        found.value,
+        math.hypot(found.std, shift),
+        found.value - math.hypot(found.value - found.low, reach),
+        found.value + math.hypot(found.high - found.value, reach),
+    )
 
 
 def _lower_limit(values: Array, noise: Array, level: float) -> float:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import binom, kstest
 
 from cavitylab.estimators.combined_phase import (
     CombinedPhase,
@@ -119,6 +119,28 @@ def test_the_smallest_eigenvalue_fakes_no_squeezing(least: float) -> None:
             for f in found
         )
         assert inside >= 200 * 0.94 - BAND * math.sqrt(200 * 0.94 * 0.06)
+
+
+def test_errors_of_the_lengths_widen_the_intervals() -> None:
+    """Lengths off by their 4 % all together: covered with `length_stds`, missed without."""
+    rng, direction = np.random.default_rng(12), np.ones(8)
+    values, runs, hits = np.linspace(0.5, 1.5, 8), 60, {0.0: 0, 2.0: 0}
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
+    truth = float(direction @ (turn * values) @ turn.T @ direction) / 8.0
+    for _ in range(runs):
+        counts = matrix_counts(rng, 1000, values)
+        off = 1.0 + 0.04 * rng.standard_normal()
+        for std in hits:
+            beliefs = SqueezingMatrixBeliefs(
+                (100.0,) * 8, (50.0 * off,) * 8, 100.0, length_stds=(std,) * 8
+            )
+            found = fitted(SqueezingMatrix(beliefs, direction), {"counts": counts})
+            low, high = found["along_direction"].interval
+            hits[std] += low <= truth <= high
+    assert hits[2.0] >= binom.ppf(FALSE_ALARM, runs, 0.95)
+    assert hits[0.0] < binom.ppf(FALSE_ALARM, runs, 0.95)
+    with pytest.raises(ValueError, match="length_stds"):
+        SqueezingMatrixBeliefs((100.0,) * 2, (50.0,) * 2, length_stds=(1.0, -1.0))
 
 
 def test_the_p_value_of_no_squeezing_comes_from_the_null() -> None:

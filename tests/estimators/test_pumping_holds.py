@@ -143,6 +143,16 @@ def test_a_wrong_calibration_is_flagged() -> None:
     assert found.goodness_of_fit is not None and found.goodness_of_fit.p_value < 1e-4
 
 
+def test_a_transition_that_drifts_within_the_run_is_flagged() -> None:
+    """u_c moves by twice its width: the windows scatter more than the light does."""
+    drift = np.linspace(-0.04, 0.04, 20)
+    pumps = np.tile([0.99, 1.01], 10)
+    records = _draw(pumps / (1.0 + drift), np.random.default_rng(6))
+    found = _estimate({**records, "pump": pumps})
+    assert found.goodness_of_fit is not None and found.goodness_of_fit.p_value < 1e-4
+    assert any("does not describe" in flag for flag in found.flags)
+
+
 def test_a_pump_far_from_the_transition_leaves_one_side_open() -> None:
     """Saturated counts give one limit of u_c only, and say so."""
     counts = np.random.default_rng(6).poisson(105 * WINDOW, 6)

@@ -1,6 +1,7 @@
 """Rates from populations against hold time: precision, checks, refusals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,14 @@ def test_a_dead_detector_is_flagged():
     data["counts"][:, 1] = np.random.default_rng(1).poisson(20.0, len(data["time"]))
     estimate = fitted(data)
     assert estimate.goodness_of_fit.p_value < 1e-8 and estimate.flags
+
+
+def test_atoms_that_are_too_many_show_against_the_calibrated_rates():
+    """Five atoms believed, three there: other rates fit as well, the calibrations do not."""
+    data, many = records(9), replace(BELIEFS, spin=2.5)
+    assert fitted(data, many).goodness_of_fit.p_value > 1e-4
+    assert fitted(data, replace(many, use_rates=True)).goodness_of_fit.p_value < 1e-6
+    assert fitted(data, replace(BELIEFS, use_rates=True)).goodness_of_fit.p_value > 1e-4
 
 
 def test_holds_that_leave_rates_open_are_said_to():

@@ -255,6 +255,17 @@ def test_drift_is_noticed() -> None:
     assert stationarity(rng.standard_normal(200) * (0.3 + ramp)).p_value < 1e-3
 
 
+def test_a_detector_whose_gain_falls_is_noticed() -> None:
+    """Shots that lose 10 % of their counts along the run fake noise: the ranks tell."""
+    records = shots(0.2, 200, np.random.default_rng(31))
+    fall = np.concatenate([np.linspace(1.0, 0.9, 200), np.ones(40)])
+    fallen = {**records, "counts": np.rint(fall[:, None] * records["counts"])}
+    assert wineland(records).goodness_of_fit.p_value > FALSE_ALARM
+    found = wineland(fallen)
+    assert found["xi2"].value > 1.5 * wineland(records)["xi2"].value
+    assert found.goodness_of_fit.p_value < 1e-6
+
+
 def test_limits_of_differences_and_ratios() -> None:
     """Exact numbers: limits of a difference of normal means, of a ratio with a known divisor."""
     first, second = Measured(3.0, 0.3, 2.4, 3.6), Measured(1.0, 0.4, 0.2, 1.8)

@@ -233,6 +233,10 @@ def ramp_coordinates(beliefs: RampBeliefs) -> Coordinates:
     return Coordinates(found)
 
 
+_NEVER = math.log(1e-13)
+"""Logarithm of a probability that adds no information."""
+
+
 def ramp_information(
     beliefs: RampBeliefs, values: tuple[float, float, float, float], shots: Mapping[Stairs, int]
 ) -> Array:
@@ -243,6 +247,8 @@ def ramp_information(
     every = {place: dict.fromkeys(range(top), 1) for place in shots}
     likelihood = RampLikelihood(beliefs, every)
     logs, scores, _ = likelihood.evaluate(critical, decay, gain, background)
+    # Of what practically never happens the score is a rounding error over next to nothing.
+    scores = np.where((logs > _NEVER)[:, None], scores, 0.0)
     repeats = np.array([shots[place] for place in likelihood.pairs_places()], dtype=np.float64)
     weighed = scores * (np.exp(logs) * repeats)[:, None]
     found: Array = weighed.T @ scores + np.diag(ramp_coordinates(beliefs).weight)

@@ -144,3 +144,17 @@ def test_too_little_gives_the_whole_range() -> None:
         estimate = estimator.estimate()
         assert "not determined" in estimate.flags[0]
         assert estimate["critical_pump"].interval == pytest.approx(estimate.identifiable)
+
+
+def test_the_bound_lasts_where_the_transition_lies_beyond_the_ramp() -> None:
+    """Counts that practically never come add nothing; their scores are rounding errors."""
+    up = tuple(np.linspace(0.85, 1.15, 41).tolist())
+    beliefs = RampBeliefs(
+        100, up, up[::-1], 0.05, 31.4, 1.0, Calibrated(2.0, 0.1), Calibrated(1.0, 0.05)
+    )
+    places = {Stairs(way, climbed): 60 for way in (1, -1) for climbed in (10, 20, 30, 40)}
+    near, far, beyond = (
+        ramp_bounds(beliefs, (critical, decay, 2.09, 1.05), places)["critical_pump"]
+        for critical, decay in ((1.2, 33.0), (np.linspace(1.0, 1.3, 13)[11], 20.0), (1.3, 33.0))
+    )
+    assert 0.01 < near < min(far, beyond) and max(far, beyond) < 2.0 * near

@@ -314,7 +314,7 @@ def test_whatever_happens_the_end_is_safe_and_nothing_acknowledged_is_lost(stati
     run_state_machine_as_test(
         partial(Machine, type(station)),
         settings=settings(
-            max_examples=30,
+            max_examples=24,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

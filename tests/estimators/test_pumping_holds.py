@@ -83,7 +83,7 @@ def test_estimates_reach_the_bound_and_cover() -> None:
 @pytest.mark.slow
 def test_campaign_of_holds() -> None:
     """More replicates."""
-    _campaign(150, seed=2)
+    _campaign(90, seed=2)
 
 
 def test_the_gradient_is_the_derivative() -> None:

@@ -70,6 +70,19 @@ def poisson_from(uniforms: NDArray[np.float64], means: NDArray[np.float64]) -> N
     return counts
 
 
+def one_time_each(shots: range, times: NDArray[np.float64]) -> None:
+    """Refuse shots of an apparatus that are not consecutive, or times that do not match them.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if shots.step != 1 or len(times) != len(shots):
+        raise ValueError(
+            f"shots must be consecutive with one time each, but are {shots!r} with "
+            f"{len(times)} times"
+        )
+
+
 def steady_steps(times: NDArray[np.float64], step: float) -> Iterator[tuple[slice, int]]:
     """Slices of ascending times within one step of the drifts, with the step's number."""
     start = 0

@@ -28,7 +28,7 @@ from ...models.pumped_superradiance_scans import dicke_populations, evolve_popul
 from ...models.pumped_superradiance_stepping import elements
 from .beams import TWO_PI
 from .counting import Counting
-from .draws import Drift, shot_uniforms, steady_steps
+from .draws import Drift, one_time_each, shot_uniforms, steady_steps
 from .lines import Timeline
 from .pumped_droop import drooping_populations
 from .pumped_fluorescence import Walk, walk
@@ -117,11 +117,7 @@ class PumpedCavity:
             ApparatusFault: If the wires did something that this physics cannot answer for.
             ValueError: If `shots` are not consecutive or `times` do not match them.
         """
-        if shots.step != 1 or len(times) != len(shots):
-            raise ValueError(
-                f"shots must be consecutive with one time each, but are {shots!r} with "
-                f"{len(times)} times"
-            )
+        one_time_each(shots, times)
         signal = np.empty(len(shots))
         gate = 0.0
         for part, scale in self._steady_parts(times):

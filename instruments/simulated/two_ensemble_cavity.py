@@ -24,7 +24,7 @@ from ...models.ellipse_oriented import OrientedReadout
 from ...models.two_ensembles import TwoEnsembles, steady_state
 from .common_phase import NODES, CommonPhases, OrientedShots
 from .counting import Counting
-from .draws import Drift, shot_uniforms
+from .draws import Drift, one_time_each, shot_uniforms
 from .lines import Timeline, plain_key
 from .shot_noise import Deviations, ShotNoise, count_new, louder
 from .truth import DriftsEntry, TwoEnsembleTruth
@@ -149,11 +149,7 @@ class TwoEnsembleCavity:
             ApparatusFault: If the wires did something that this physics cannot answer for.
             ValueError: If `shots` are not consecutive or `times` do not match them.
         """
-        if shots.step != 1 or len(times) != len(shots):
-            raise ValueError(
-                f"shots must be consecutive with one time each, but are {shots!r} with "
-                f"{len(times)} times"
-            )
+        one_time_each(shots, times)
         read = self._reading(timeline)
         gates = read.gates
         factors = self._counting.mean_factors(shots, times)

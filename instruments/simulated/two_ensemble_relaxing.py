@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import shot_uniforms
+from .draws import one_time_each, shot_uniforms
 from .lines import TIME_GRID, ApparatusFault, Timeline, either
 from .relaxing_decay import populations_with_decay
 from .relaxing_light import OutputLight
@@ -108,11 +108,7 @@ class RelaxingPair(TwoEnsembleCavity):
             ApparatusFault: If the wires did something that this physics cannot answer for.
             ValueError: If `shots` are not consecutive or `times` do not match them.
         """
-        if shots.step != 1 or len(times) != len(shots):
-            raise ValueError(
-                f"shots must be consecutive with one time each, but are {shots!r} with "
-                f"{len(times)} times"
-            )
+        one_time_each(shots, times)
         gates = read_gates(timeline)
         factors = self._counting.mean_factors(shots, times)
         atoms = np.zeros((len(shots), 2), dtype=np.int64)

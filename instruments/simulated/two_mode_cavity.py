@@ -25,7 +25,7 @@ from ...models.two_mode_squeezing_outcomes import (
 )
 from .beams import TWO_PI
 from .counting import Counting
-from .draws import Drift, shot_uniforms, steady_steps
+from .draws import Drift, one_time_each, shot_uniforms, steady_steps
 from .lines import ApparatusFault, Timeline, plain_key
 from .prepared import Remembered
 from .shot_noise import Deviations, ShotNoise, count_new, louder
@@ -123,11 +123,7 @@ class TwoModeCavity:
             ApparatusFault: If the wires did something that this physics cannot answer for.
             ValueError: If `shots` are not consecutive or `times` do not match them.
         """
-        if shots.step != 1 or len(times) != len(shots):
-            raise ValueError(
-                f"shots must be consecutive with one time each, but are {shots!r} with "
-                f"{len(times)} times"
-            )
+        one_time_each(shots, times)
         gates = read_gates(timeline)
         factors = self._counting.mean_factors(shots, times)
         found = np.zeros((len(shots), 2), dtype=np.int64)

@@ -182,7 +182,7 @@ def _row(
 
 
 def rows() -> list[Campaign]:
-    """Exact table at S = 50 with counting noise of 0.1 and 1 atom; ring at S = 1000."""
+    """Exact table at S = 50 with counting noise of 0, 0.1 and 1 atom; ring at S = 1000."""
     resolved = Laboratory(50.0, 0.1, 5000.0, 500.0)  # sigma = 0.1 atom: every atom is told apart
     noisy = Laboratory(50.0, 0.1, 50.0, 0.0)  # sigma = 1 atom
     noisy_known = Laboratory(50.0, 0.1, 50.0, 0.0, known=True)
@@ -199,4 +199,19 @@ def rows() -> list[Campaign]:
         found.append(_row("ellipse, Gaussian ring S=1000", ring, phase, 300, 1.08, 0.95))
     for phase in (0.01, 0.05):
         found.append(_row("ellipse near a fold, ring S=1000", ring, phase, 300, 1.35, 0.94))
+    return found + _few_shots(noisy, ring)
+
+
+def _few_shots(noisy: Laboratory, ring: Laboratory) -> list[Campaign]:
+    """The same from 100 shots, and every atom told apart without doubt."""
+    certain = Laboratory(50.0, 0.1, 1e5, 0.0)  # sigma = 0.02 atom: one beside the next at 45 sigma
+    table = "ellipse, exact table S=50 sigma="
+    found = []
+    for phase in (0.05, 0.4, 1.4):
+        found.append(_row(f"{table}0", certain, phase, 100, 1.08, 0.95, 0.2))
+        found.append(_row(f"{table}1", noisy, phase, 100, 1.08, 0.95, 0.2))
+    found.append(_row(f"{table}0", certain, 0.4, 300, 1.08, 0.95, 0.2))
+    for phase in (0.1, 0.4, math.pi / 4.0):
+        found.append(_row("ellipse, Gaussian ring S=1000", ring, phase, 100, 1.08, 0.95))
+    found.append(_row("ellipse near a fold, ring S=1000", ring, 0.02, 100, 1.35, 0.94))
     return found

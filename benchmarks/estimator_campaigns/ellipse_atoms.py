@@ -111,7 +111,7 @@ def _singles() -> list[Campaign]:
         _single(free, FREE, 0.4, 300, 1.08, 0.945, 0.06),
         _single(free, FREE, QUARTER, 300, 1.08, 0.945, 0.06),
     ]
-    for phase in (0.01, 0.05):
+    for phase in (0.01, 0.05, 0.02):
         found.append(_single("ellipse near a fold, N=100", SMALL, phase, 100, 1.35, 0.94))
         found.append(_single("ellipse near a fold, free, N=2000", FREE, phase, 100, 1.35, 0.94))
     jitter = replace(FREE, jitter=0.02, jitter_free=True)
@@ -229,4 +229,8 @@ def rows() -> list[Campaign]:
         _known_common(200),
         _rotor(50.0, 0.1, 0.4, 300),
         _rotor(100.0, 0.05, 0.1, 300),
+        _rotor(50.0, 0.1, 0.4, 100),
+        _rotor(50.0, 0.1, 0.4, 1000),
+        _rotor(50.0, 0.1, 0.05, 300),
+        _rotor(50.0, 0.1, 1.4, 100),
     ]

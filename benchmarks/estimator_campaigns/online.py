@@ -23,6 +23,7 @@ from cavitylab.models.pumped_superradiance import PumpedEnsemble, populations, p
 from cavitylab.models.two_ensembles import TwoEnsembles, steady_state
 
 from .campaign import Campaign, Records
+from .posteriors import posteriors
 
 SHOTS = 100
 GAIN, GAIN_SPREAD, BACKGROUND = 20.0, 0.03, 50.0
@@ -166,7 +167,7 @@ def _drift_row(known: bool) -> Campaign:
 
 
 def rows() -> list[Campaign]:
-    """Adaptive phase of coherent and squeezed states, adaptive pumping, drift."""
+    """Adaptive phase of coherent and squeezed states, adaptive pumping, drift, posteriors."""
     coherent, squeezed = PhaseShots(None), PhaseShots(0.2)
     found = []
     for name, shots in (("coherent N=100", coherent), ("squeezed S=50 sigma=1", squeezed)):
@@ -174,5 +175,5 @@ def rows() -> list[Campaign]:
             found.append(_phase_row(f"adaptive phase, {name}", shots, signal, "information", 1.2))
         safe = _phase_row(f"adaptive phase, {name}, safe Fisher", shots, -0.3, "safe_fisher", None)
         found.append(safe)
-    found += [_pumping_row(100), _drift_row(True), _drift_row(False)]
+    found += [_pumping_row(100), _drift_row(True), _drift_row(False), *posteriors()]
     return found

@@ -19,6 +19,7 @@ from cavitylab.estimators import (
 )
 
 from .campaign import Campaign, Records
+from .certificate import certificates
 
 SPIN, GAIN, BACKGROUND, LENGTH, LENGTH_SHOTS = 50.0, 100.0, 50.0, 90.0, 200
 BELIEFS = SqueezingBeliefs(SPIN, 2, GAIN, BACKGROUND)
@@ -164,7 +165,7 @@ def _two_mode(n: int) -> Campaign:
 
 
 def rows() -> list[Campaign]:
-    """The Wineland parameter from 30 shots on, kurtosis 3 and 6; tomography with 8 angles."""
+    """The Wineland parameter from 30 shots on; tomography; two modes; the certificate."""
     return [
         _wineland(0.2, 30),
         _wineland(0.2, 200),
@@ -175,4 +176,5 @@ def rows() -> list[Campaign]:
         _tomography(40),
         _tomography(200),
         _two_mode(200),
+        *certificates(),
     ]

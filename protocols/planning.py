@@ -9,6 +9,8 @@ A protocol takes part by its settings, steps and bounds. It may also have
 
 * ``expected(calibrations)``: values of its quantities as they are supposed before the first shot,
   by name: the precision is predicted there;
+* ``possible(calibrations)``: where the values may be instead, as pairs of a weight and the values:
+  the precision is predicted as the root mean square over them;
 * ``units``: the unit of each quantity by name;
 * ``efficiency``: standard deviation of its estimator over the Cramér-Rao bound (1 if not given);
 * ``reachable(calibrations)``: further steps (`Set`, `Shots`) that it may come to;
@@ -19,7 +21,7 @@ A protocol takes part by its settings, steps and bounds. It may also have
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,15 +144,27 @@ def predict(protocol: ExperimentProtocol, file: StationFile) -> Prediction | Non
         return None
     values = expected(file.calibrations)
     shots, name = protocol.planned_shots, protocol.quantities[0]
-    bounds = protocol.bounds(file.calibrations, supposed(values, shots), shots)
+    possible = getattr(protocol, "possible", None)
+    cases = possible(file.calibrations) if possible else [(1.0, values)]
+    weights = [weight for weight, _ in cases]
+    every = [protocol.bounds(file.calibrations, supposed(case, shots), shots) for _, case in cases]
+    least = _root_mean_square(weights, [one.cramer_rao_std for one in every])
+    limit = _root_mean_square(weights, [one.standard_quantum_limit_std for one in every])
     return Prediction(
         quantity=name,
         unit=str(getattr(protocol, "units", {}).get(name, "")),
         supposed=float(values[name]),
-        std=float(getattr(protocol, "efficiency", 1.0)) * bounds.cramer_rao_std,
-        cramer_rao_std=bounds.cramer_rao_std,
-        standard_quantum_limit_std=bounds.standard_quantum_limit_std,
+        std=float(getattr(protocol, "efficiency", 1.0)) * least,
+        cramer_rao_std=least,
+        standard_quantum_limit_std=limit,
     )
+
+
+def _root_mean_square(weights: Sequence[float], values: Sequence[float]) -> float:
+    """Of values that may be, each with its weight."""
+    if len(values) == 1:
+        return values[0]
+    return math.sqrt(float(np.average(np.square(values), weights=weights)))
 
 
 def best_point(protocol: ExperimentProtocol, file: StationFile) -> OperatingPoint | None:

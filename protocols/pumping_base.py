@@ -228,6 +228,22 @@ class PumpedProtocol:
             "background": background.value,
         }
 
+    def elsewhere(
+        self, calibrations: Calibrations, decay_relative_std: float
+    ) -> list[tuple[float, Mapping[str, float]]]:
+        """Weights and values of the quantities where the critical pump may be instead.
+
+        It is believed as well as decay rate and pump together; three values (Gauss-Hermite).
+        """
+        _, _, pump = self.calibrated(calibrations)
+        reach = math.sqrt(3) * math.hypot(pump, decay_relative_std)
+        values = self.expected(calibrations)
+        critical = values["critical_pump"]
+        return [
+            (weight, {**values, "critical_pump": critical * (1 + offset)})
+            for weight, offset in ((1 / 6, -reach), (2 / 3, 0.0), (1 / 6, reach))
+        ]
+
     def independent_limit(self, critical: float, shots: int) -> float:
         """The critical pump's std with N independent atoms, Hz: u_c 2/sqrt(N shots)."""
         return 2 * critical / math.sqrt(self.settings.atoms * shots)

@@ -84,7 +84,7 @@ class CriticalPump:
             for name, quantity in found.quantities.items()
         }
         critical = fitted.pop("critical_pump")
-        decay = _widened(critical, self._beliefs.pump_relative_std)
+        decay = widened(critical, self._beliefs.pump_relative_std)
         told = {"critical_pump": critical, "collective_decay": decay, **fitted}
         droop = self._beliefs.counts.pump_droop
         if droop > 0.0:
@@ -159,7 +159,7 @@ class AdaptiveCriticalPump(CriticalPump):
         critical = replace(found["critical_pump"], unit="Hz")
         told = {
             "critical_pump": critical,
-            "collective_decay": _widened(critical, self._beliefs.pump_relative_std),
+            "collective_decay": widened(critical, self._beliefs.pump_relative_std),
             "gain": found["gain"],
             "background": _believed(self._background, critical.level),
         }
@@ -215,7 +215,7 @@ def _advice(found: Estimate) -> list[str]:
     return [_NOTHING_SEEN if found.goodness_of_fit is None else _BENT]
 
 
-def _widened(quantity: Quantity, relative_std: float) -> Quantity:
+def widened(quantity: Quantity, relative_std: float) -> Quantity:
     """The quantity with an independent relative error added, each side of its interval alone."""
     from scipy.special import ndtri
 

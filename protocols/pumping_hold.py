@@ -3,8 +3,11 @@
 Off the axis of the cavity the atoms emit at a rate that follows how many of them are excited.
 Counted over a time T >> 1/gamma at a held pump its mean is [a (1 + <x>) + b] T, and its variance
 that of the photons plus (a T)^2 Var x 2 tau/T, tau the correlation time of the atoms (at the
-critical pump 1/(2 gamma)): a Poisson error bar alone would be several times too small. The pump
-follows the running estimate, for the counts say most at the critical point.
+critical pump 1/(2 gamma)): a Poisson error bar alone would be several times too small. The counts
+follow the pump most at the critical point, and there the pump is held most of the time; but they
+follow the gain of the light as well. Before each round the pump is chosen from which least variance
+of the critical one is expected: now and then it goes far to one side, where the counts tell the
+gain, and more often where the calibrations know it less.
 """
 
 from __future__ import annotations
@@ -13,14 +16,22 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from ..estimators import Calibrated, ChainValues, Estimate, HoldBeliefs, hold_bounds
+from ..estimators import Calibrated, ChainValues, Estimate
 from ..estimators.pumping_hold import SHORTEST_HOLD
+from ..estimators.pumping_hold_design import HoldDesign
 from ..instruments.timeline import Tone
 from .protocol import Calibrations, SetPoint, Steps
 from .pumping_base import LEAD, RELAXATIONS, TAIL, PumpedProtocol, PumpedSettings, ScanBounds
-from .pumping_hold_estimate import HeldPump, many_windows_std
+from .pumping_hold_estimate import (
+    HeldBeliefs,
+    HeldPump,
+    known_so_far,
+    prior_information,
+    windows_std,
+)
 from .sequence import PumpSequence
 from .steps import Shots, TakeEstimate
 
@@ -34,10 +45,16 @@ class PumpingHoldSettings(PumpedSettings):
     shots_per_round: int = Field(20, ge=1, le=100_000, description="good shots of each")
     hold: float = Field(0.3, gt=0, le=30.0, description="time before the light is counted, s")
     span: float = Field(
-        0.15, gt=0, lt=1, description="how far the pump may follow, relative to the believed one"
+        0.25, gt=0, lt=1, description="how far the pump may go, relative to the believed one"
     )
     decay_relative_std: float = Field(
         0.05, gt=0, lt=1, description="relative std of the believed decay rate"
+    )
+    pump_wander: float = Field(
+        4e-4,
+        ge=0,
+        le=0.1,
+        description="relative std of the pump's mean power over the run, from a monitor of it",
     )
 
     @model_validator(mode="after")
@@ -56,10 +73,11 @@ class PumpingHoldSettings(PumpedSettings):
             raise ValueError("the hold knows no droop of the pump: use the pumping scan")
         return self
 
-    def within(self, pump: float) -> float:
-        """The pump, Hz, as far as it may follow."""
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest pump, Hz."""
         middle = self.collective_decay_hz
-        return min(max(pump, middle * (1 - self.span)), middle * (1 + self.span))
+        return middle * (1 - self.span), middle * (1 + self.span)
 
 
 class PumpingHold(PumpedProtocol):
@@ -85,6 +103,8 @@ class PumpingHold(PumpedProtocol):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._held: list[float] = []
+        self._told = False
+        self._kept_design: HoldDesign | None = None
 
     @property
     def planned_shots(self) -> int:
@@ -103,24 +123,38 @@ class PumpingHold(PumpedProtocol):
         return self.shot((Tone(LEAD, length, pump),), LEAD + chosen.hold)
 
     def steps(self, calibrations: Calibrations, seed: int) -> Steps:
-        """Rounds of shots at the critical pump as it is known by then."""
-        del calibrations, seed
-        self._held = []
+        """Rounds of shots, each where it is expected to tell the critical pump best."""
+        del seed
+        known = self.beliefs(calibrations)
+        self._held, self._told = [], False
         pump = self.settings.collective_decay_hz
         for number in range(self.settings.rounds):
             self._held.append(pump)
             yield Shots(self.sequence(pump), self.settings.shots_per_round, point=number)
             found = yield TakeEstimate()
             if found is not None and found.diagnostics.get("converged"):
-                pump = self.settings.within(found["critical_pump"].value)
+                self._told = True
+                pump = self._next(found, known)
+
+    def _next(self, found: Estimate, known: HeldBeliefs) -> float:
+        """The pump from which the next round is expected to tell most."""
+        each = self.settings.shots_per_round
+        so_far = known_so_far(found, known)
+        return self._design.next_pump(so_far, _values(found), self.settings.limits, each)
+
+    @property
+    def _design(self) -> HoldDesign:
+        if self._kept_design is None:
+            chosen = self.settings
+            self._kept_design = HoldDesign(chosen.atoms, chosen.decay, chosen.gate)
+        return self._kept_design
 
     def reachable(self, calibrations: Calibrations) -> list[Shots]:
-        """How far the pump may follow."""
+        """How far the pump may go."""
         del calibrations
-        ends = (0.0, math.inf)
-        return [Shots(self.sequence(self.settings.within(end)), 1) for end in ends]
+        return [Shots(self.sequence(end), 1) for end in self.settings.limits]
 
-    def beliefs(self, calibrations: Calibrations) -> HoldBeliefs:
+    def beliefs(self, calibrations: Calibrations) -> HeldBeliefs:
         """What the calibrations say of the light of the atoms and of the background.
 
         Raises:
@@ -129,11 +163,12 @@ class PumpingHold(PumpedProtocol):
         gain, background, _ = self.calibrated(calibrations)
         chosen = self.settings
         half, window = 0.5 * chosen.atoms / chosen.gate, chosen.gate
-        return HoldBeliefs(
+        return HeldBeliefs(
             atoms=chosen.atoms,
             half_rate=Calibrated(half * gain.value, half * gain.std),
             background=Calibrated(background.value / window, background.std / window),
             decay=Calibrated(chosen.decay, chosen.decay_relative_std * chosen.decay),
+            pump_wander=chosen.pump_wander,
         )
 
     def estimator(self, calibrations: Calibrations) -> HeldPump:
@@ -146,20 +181,26 @@ class PumpingHold(PumpedProtocol):
         return HeldPump.from_json(beliefs)
 
     def bounds(self, calibrations: Calibrations, estimate: Estimate, shots: int) -> ScanBounds:
-        """Bound and standard quantum limit for ``shots`` at the estimate's critical pump."""
-        critical = estimate["critical_pump"].value
-        values = ChainValues(
-            critical,
-            2 * math.pi * estimate["collective_decay"].value,
-            estimate["half_rate"].value,
-            estimate["background_rate"].value,
-        )
-        known = self.beliefs(calibrations)
-        one = hold_bounds(known, values, [critical], [self.settings.gate])
+        """Bound and standard quantum limit for ``shots``, at the estimate's values.
+
+        For the pumps that were held; before any were, for those that are to be expected if the
+        estimate's values are the true ones.
+        """
+        values, known = _values(estimate), self.beliefs(calibrations)
+        each, held = self.settings.shots_per_round, np.array(self._held)
+        if not self._told:
+            middle, limits = self.settings.collective_decay_hz, self.settings.limits
+            prior, rounds = prior_information(known), self.settings.rounds
+            held = self._design.visits(prior, values, middle, limits, rounds, each)
+        pumps = np.resize(np.repeat(held, each), shots)
         return ScanBounds(
-            cramer_rao_std=many_windows_std(one, known, critical, shots),
-            standard_quantum_limit_std=self.independent_limit(critical, shots),
+            cramer_rao_std=windows_std(known, values, pumps, self.settings.gate),
+            standard_quantum_limit_std=self.independent_limit(values.critical, shots),
         )
+
+    def possible(self, calibrations: Calibrations) -> list[tuple[float, Mapping[str, float]]]:
+        """Weights and values where the critical pump may be instead."""
+        return self.elsewhere(calibrations, self.settings.decay_relative_std)
 
     def independent_limit(self, critical: float, shots: int) -> float:
         """The critical pump's std with N independent atoms watched as long, Hz.
@@ -177,3 +218,12 @@ class PumpingHold(PumpedProtocol):
         values = {name: one.value for name, one in rates.items() if one is not None}
         middle = self.settings.collective_decay_hz
         return {"critical_pump": middle, "collective_decay": middle, **values}
+
+
+def _values(found: Estimate) -> ChainValues:
+    return ChainValues(
+        found["critical_pump"].value,
+        2 * math.pi * found["collective_decay"].value,
+        found["half_rate"].value,
+        found["background_rate"].value,
+    )

@@ -32,6 +32,9 @@ _GAP = 2e-6
 _REST = 2e-3
 """Time between the end of a shot and the next T0, in s: tables and timing box are armed again."""
 
+_BEFORE = 3.0
+"""How far outside of what is counted a ramp begins at least, in s."""
+
 _ORDER = 0x7377656570  # "sweep"
 
 
@@ -52,7 +55,14 @@ class PumpingSweepSettings(PumpedSettings):
         0.0,
         ge=0,
         le=1e4,
-        description="where the ramps begin, |s|; 0: the larger of 15 and 8 sqrt(r)",
+        description="where the ramps begin, |s|; 0: the larger of 15 and 8 sqrt(r), further out "
+        "where the counting reaches so far",
+    )
+    decay_relative_std: float = Field(
+        0.05,
+        gt=0,
+        le=0.3,
+        description="relative std of the believed decay rate: the counting reaches further by it",
     )
     settle: float = Field(0.1, gt=0, le=30.0, description="time before the ramp begins, s")
 
@@ -76,7 +86,7 @@ class PumpingSweepSettings(PumpedSettings):
                 f"rate = {self.rate:g} is too fast for {self.atoms} atoms: the ramp down would "
                 "reach a pump of 0 before the atoms follow"
             )
-        self.check_still(centre + reach, or_lower="rate")
+        self.check_still(centre + reach, or_lower="rate or decay_relative_std")
         if self.passes > self.shots_per_point:
             raise ValueError(
                 f"passes = {self.passes} is more than shots_per_point = {self.shots_per_point}"
@@ -86,13 +96,13 @@ class PumpingSweepSettings(PumpedSettings):
     @property
     def beginning(self) -> float:
         """|s| at which a ramp begins; the one up at w > 0."""
-        return self.start or max(15.0, 8.0 * math.sqrt(self.rate))
+        return self.start or max(15.0, 8.0 * math.sqrt(self.rate), sum(self.counted) + _BEFORE)
 
     @property
     def counted(self) -> tuple[float, float]:
         """|s| of the expected crossing, and how far to both sides of it the counting reaches."""
-        width = _believed_width(self.rate)
-        return 0.5 * width, 6.0 + 0.5 * width
+        width, unsure = _believed_width(self.rate), 0.5 * self.atoms * self.decay_relative_std
+        return 0.5 * width, 6.0 + 0.5 * width + unsure
 
     @property
     def stair_time(self) -> float:
@@ -240,6 +250,10 @@ class PumpingSweep(PumpedProtocol):
         each = max(1, round(shots / len(self._places)))
         std = swept_std(self.beliefs(calibrations), values, dict.fromkeys(self._places, each))
         return ScanBounds(std, self.independent_limit(critical, shots))
+
+    def possible(self, calibrations: Calibrations) -> list[tuple[float, Mapping[str, float]]]:
+        """Weights and values where the critical pump may be instead."""
+        return self.elsewhere(calibrations, self.settings.decay_relative_std)
 
     def truth(self, revealed: Mapping[str, Any], calibrations: Calibrations) -> dict[str, float]:
         """Critical pump, its middle of up and down, and the width of the hysteresis, Hz.

@@ -122,8 +122,18 @@ def test_a_sweep_that_cannot_be_answered_for_is_refused(
         PumpingSweep(**settings)
 
 
+def test_a_sweep_reaches_to_where_the_transition_may_be() -> None:
+    """Both directions count six widths and half of the lag beyond it; ramps begin outside."""
+    for unsure in (0.01, 0.1):
+        chosen = PumpingSweep(decay_relative_std=unsure).settings
+        ends = {way: chosen.ramp(way) for way in (1, -1)}
+        pumps = [ends[place.direction][place.climbed] for place in chosen.places()]
+        assert min(pumps) < 5.0 * (1 - unsure - 0.11) and max(pumps) > 5.0 * (1 + unsure + 0.11)
+        assert ends[1][0] < min(pumps) and ends[-1][0] > max(pumps)
+
+
 def test_a_held_pump_follows_the_critical_point(tmp_path: Path) -> None:
-    """Light of 120 long windows; the pump ends nearer to the truth than it began."""
+    """Light of 120 long windows; the pump comes within a width and a half of the truth."""
     protocol = PumpingHold(rounds=6, shots_per_round=20)
     options = {"seed": "11", "drifts": "off"}
     name = "pumped_cavity_fluorescence"
@@ -134,7 +144,7 @@ def test_a_held_pump_follows_the_critical_point(tmp_path: Path) -> None:
         assert abs(pull(result, quantity)) < FAR
     pumps = Run.open(result.path).load("point")["pump"]
     off = np.abs(pumps - result.truth["critical_pump"])
-    assert off[0] > 0.05 > off[-1]
+    assert off[0] > 0.2 and np.median(off) < 0.15
     assert 0.8 < result.estimate["critical_pump"].std / result.bounds.cramer_rao_std < 1.25
     assert result.estimate.diagnostics["readout"] == "resolved"
 

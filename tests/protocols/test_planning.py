@@ -19,7 +19,7 @@ from cavitylab.console.cli import main
 from cavitylab.instruments.shipped import find_file
 from cavitylab.instruments.station import Station
 from cavitylab.instruments.station_file import load_station_file
-from cavitylab.protocols import PROTOCOLS, PumpingScan, RamseyEllipse
+from cavitylab.protocols import PROTOCOLS, PumpingHold, PumpingScan, RamseyEllipse
 from cavitylab.protocols.engine import run
 from cavitylab.protocols.planning import make_plan, plan_by_name, supposed
 
@@ -150,6 +150,24 @@ def test_the_predicted_precision_is_what_rehearsals_give(protocol, file, laborat
     assert np.mean(stds) == pytest.approx(plan.prediction.std, rel=0.15)
     assert np.sum(np.square(pulls)) < 12 + 3 * laboratories
     assert times[0] == pytest.approx(plan.duration, rel=0.03)
+
+
+def test_a_value_that_is_not_known_is_averaged_over(no_link):
+    """Of a held pump: the root mean square over where the transition may be, by its weights."""
+    file = load_station_file(find_file("pumped_cavity_fluorescence", ".yaml"))
+    protocol = PumpingHold(rounds=5, atoms=30)
+    plan = make_plan(protocol, file)
+    assert plan.prediction is not None
+    cases, shots = protocol.possible(file.calibrations), protocol.planned_shots
+    assert sum(weight for weight, _ in cases) == pytest.approx(1.0)
+    variances = [
+        protocol.bounds(file.calibrations, supposed(values, shots), shots).cramer_rao_std ** 2
+        for _, values in cases
+    ]
+    expected = math.sqrt(sum(w * v for (w, _), v in zip(cases, variances, strict=True)))
+    assert plan.prediction.std == pytest.approx(expected)
+    assert min(variances) < plan.prediction.std**2 < max(variances)
+    assert plan.prediction.supposed == 5.0
 
 
 def test_bounds_are_asked_at_supposed_values():

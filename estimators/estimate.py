@@ -186,15 +186,21 @@ class Estimate:
 
 
 def _with_uncertainty(value: float, std: float) -> str:
-    """Short form 0.4013(9): the digits in brackets are the std in the last place."""
+    """Short form 0.4013(9): the digits in brackets are the std in the last place; 619 +- 21."""
     if std == 0.0:
         return f"{value:.10g}"
     digits = -math.floor(math.log10(std))
     last = round(std * 10.0**digits)
     if last == 10:
         digits, last = digits - 1, 1
-    if digits <= 0 or digits > 12:
+    if digits > 12:
         return f"{value:.6g} +- {std:.2g}"
+    if digits <= 0:  # brackets would count in tens: both to the std's second digit
+        second = 1 - math.floor(math.log10(std))
+        if abs(value) >= 1e7:
+            return f"{value:.6g} +- {std:.2g}"
+        places = max(second, 0)
+        return f"{round(value, second):.{places}f} +- {round(std, second):.{places}f}"
     return f"{value:.{digits}f}({last})"
 
 

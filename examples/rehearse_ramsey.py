@@ -17,8 +17,8 @@ def main(data: Path) -> None:
     with Station.open("two_ensemble", rehearse="two_ensemble.lab.yaml", seed=7) as station:
         result = run(RamseyEllipse(shots=400), station, data=data)
     phase = result.estimate["phase"]
-    print(f"phase  {phase}   95 % interval {phase.interval[0]:.4f} to {phase.interval[1]:.4f}")
-    print(f"truth  {result.truth['phase']:.4f} rad, revealed after the fit")
+    print(f"phase  {phase}   truth {result.truth['phase']:.4f} rad, revealed after the fit")
+    print(f"95 %   {phase.interval[0]:.4f} to {phase.interval[1]:.4f} rad")
     print(f"gain   {result.gain_db:+.1f} dB over the standard quantum limit")
     counts = result.records["counts"]
     print(f"data   {counts.sizes['shot']} shots in {result.path.name}/data.zarr")

@@ -165,18 +165,28 @@ def moment_rates(
             f"Argument `parameters` must hold {rows.shape[1]} sets, one for each column of "
             f"`moments`, but holds {count}."
         )
+    return np.stack(full_moment_rates(rows, rate_columns(parameters)))
+
+
+def full_moment_rates(rows: Row, rates: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Rates of the 27 moments in plain arithmetic, and with exchange between the ensembles.
+
+    Args:
+        rows: 27 numbers or equally shaped arrays in the order `MOMENTS`.
+        rates: (N, Omega, Delta/2, Gamma, gamma, s), see `rate_columns`. The exchange
+            (i chi/2)(S1^+ S2^- - S1^- S2^+) lets ensemble 1 feel the field of ensemble 2 with
+            Gamma - chi and ensemble 2 that of 1 with Gamma + chi: s = -chi/Gamma.
+    """
     one, two, pairs1, pairs2, c = rows[0:3], rows[3:6], rows[6:12], rows[12:18], rows[18:]
     across = tuple(c)
     turned = (c[0], c[3], c[6], c[1], c[4], c[7], c[2], c[5], c[8])
-    rates = rate_columns(parameters)
-    exchanged = (*rates[:2], -rates[2], *rates[3:])
+    exchanged = (*rates[:2], -rates[2], *rates[3:5], -rates[5])
     first = _half_rates(one, pairs1, two, pairs2, across, rates)
     second = _half_rates(two, pairs2, one, pairs1, turned, exchanged)
     xx, yy, zz, xy, xz, yz = first[9:]
     yx, zx, zy = second[12:]
-    return np.stack(
-        [*first[:3], *second[:3], *first[3:9], *second[3:9], xx, xy, xz, yx, yy, yz, zx, zy, zz]
-    )
+    single = (*first[:3], *second[:3], *first[3:9], *second[3:9])
+    return (*single, xx, xy, xz, yx, yy, yz, zx, zy, zz)
 
 
 def half_moment_rates(half: Row, rates: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -184,7 +194,8 @@ def half_moment_rates(half: Row, rates: tuple[Any, ...]) -> tuple[Any, ...]:
 
     Args:
         half: 15 numbers or equally shaped arrays in the order `HALF_MOMENTS`.
-        rates: (N, Omega, Delta/2, Gamma, gamma), see `rate_columns`.
+        rates: (N, Omega, Delta/2, Gamma, gamma, 0), see `rate_columns`; exchange would break
+            the mirror.
     """
     x, y, z, xx, yy, zz, xy, xz, yz, cxx, cyy, czz, cxy, cxz, cyz = half
     across = (cxx, cxy, cxz, -cxy, cyy, cyz, -cxz, cyz, czz)
@@ -194,7 +205,11 @@ def half_moment_rates(half: Row, rates: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def rate_columns(parameters: DecayingEnsembles | Sequence[DecayingEnsembles]) -> tuple[Any, ...]:
-    """(N, Omega, Delta/2, Gamma, gamma): floats of one set, or arrays over several."""
+    """(N, Omega, Delta/2, Gamma, gamma, 0): floats of one set, or arrays over several.
+
+    The last says by how much more than with Gamma an ensemble feels the field of the other, in
+    units of Gamma: zero without exchange.
+    """
     if isinstance(parameters, DecayingEnsembles):
         p = parameters
         return (
@@ -203,6 +218,7 @@ def rate_columns(parameters: DecayingEnsembles | Sequence[DecayingEnsembles]) ->
             0.5 * p.detuning_difference,
             float(p.collective_decay),
             float(p.single_spin_decay),
+            0.0,
         )
     return tuple(np.array([rate_columns(p) for p in parameters]).T)
 
@@ -224,18 +240,18 @@ def _inside_rates(
     own: Row, pairs: Row, other: Row, across: Row, rates: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """Rates of x, y, z, xx, yy, zz, xy, xz, yz of one ensemble (Chu App. E, 1-18)."""
-    n, omega, delta, collective, single = rates
+    n, omega, delta, collective, single, skew = rates
     x, y, z = own
     xx, yy, zz, xy, xz, yz = pairs
     u, v, _ = other
     cxx, cxy, cxz, cyx, cyy, cyz, czx, czy, czz = across
     h, g = 0.5 * collective, 0.5 * (collective + single)
-    g2, g3, m = 2.0 * g, 3.0 * g, n - 2.0
+    g2, g3, m, o = 2.0 * g, 3.0 * g, n - 2.0, n * (1.0 + skew)
 
     # the other atoms' field and their correlation with a marked atom, k = x, y
-    fx, fy = m * x + n * u, m * y + n * v
-    gxx, gyx, gzx = m * xx + n * cxx, m * xy + n * cyx, m * xz + n * czx
-    gxy, gyy, gzy = m * xy + n * cxy, m * yy + n * cyy, m * yz + n * czy
+    fx, fy = m * x + o * u, m * y + o * v
+    gxx, gyx, gzx = m * xx + o * cxx, m * xy + o * cyx, m * xz + o * czx
+    gxy, gyy, gzy = m * xy + o * cxy, m * yy + o * cyy, m * yz + o * czy
     # pairs less twice the product of their means
     kxx, kyy, kxy = xx - 2.0 * x * x, yy - 2.0 * y * y, xy - 2.0 * x * y
     kxz, kyz, kzz = xz - 2.0 * x * z, yz - 2.0 * y * z, zz - 2.0 * z * z
@@ -246,9 +262,9 @@ def _inside_rates(
     pull_x = kzz * fx - kxx * fx - kxy * fy + 2.0 * (z * gzx - x * gxx) - y * gxy - x * gyy
     pull_y = kzz * fy - kxy * fx - kyy * fy + 2.0 * (z * gzy - y * gyy) - x * gyx - y * gxx
     return (
-        -delta * y - g * x + h * ((n - 1.0) * xz + n * czx),
-        delta * x - omega * z - g * y + h * ((n - 1.0) * yz + n * czy),
-        omega * y - g2 * (1.0 + z) - h * ((n - 1.0) * (xx + yy) + n * (cxx + cyy)),
+        -delta * y - g * x + h * ((n - 1.0) * xz + o * czx),
+        delta * x - omega * z - g * y + h * ((n - 1.0) * yz + o * czy),
+        omega * y - g2 * (1.0 + z) - h * ((n - 1.0) * (xx + yy) + o * (cxx + cyy)),
         -2.0 * delta * xy - g2 * xx + collective * (z + zz + s_zxx),
         2.0 * (delta * xy - omega * yz) - g2 * yy + collective * (z + zz + s_zyy),
         2.0 * (omega * yz - g2 * (z + zz)) + collective * (xx + yy - s_zxx - s_zyy),
@@ -262,7 +278,7 @@ def _across_rates(
     own: Row, pairs: Row, other: Row, other_pairs: Row, across: Row, rates: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """Rates of xx, yy, zz, xy, xz, yz across, first letter `own` (Chu App. E, 19-27)."""
-    n, omega, delta, collective, single = rates
+    n, omega, delta, collective, single, skew = rates
     x, y, z = own
     xx, yy, _, xy, xz, yz = pairs
     u, v, w = other
@@ -270,32 +286,43 @@ def _across_rates(
     cxx, cxy, cxz, cyx, cyy, cyz, czx, czy, czz = across
     h, g = 0.5 * collective, 0.5 * (collective + single)
     g2, g3, h1 = 2.0 * g, 3.0 * g, h * (n - 1.0)
+    p, q = 1.0 + skew, 1.0 - skew  # the other's field where own turns, and where other turns
 
-    # one of the remaining n - 1 atoms of either ensemble, k = x, y
-    ex, ey = x + u, y + v
-    axx, ayx, azx = xx + cxx, xy + cyx, xz + czx
-    axy, ayy, azy = xy + cxy, yy + cyy, yz + czy
-    bxx, byx, bzx = uu + cxx, uv + cxy, uw + cxz
-    byy, bzy = vv + cyy, vw + cyz
     rxx, rxy, rxz = cxx - 2.0 * x * u, cxy - 2.0 * x * v, cxz - 2.0 * x * w
     ryx, ryy, ryz = cyx - 2.0 * y * u, cyy - 2.0 * y * v, cyz - 2.0 * y * w
     rzx, rzy, rzz = czx - 2.0 * z * u, czy - 2.0 * z * v, czz - 2.0 * z * w
-    u_xx = (rzx + rxz) * ex + u * azx + z * bxx + w * axx + x * bzx
-    u_yy = (rzy + ryz) * ey + v * azy + z * byy + w * ayy + y * bzy
-    u_xy = rzy * ex + v * azx + z * byx + rxz * ey + w * axy + x * bzy
-    turn_x = (rzz - rxx) * ex - rxy * ey + w * azx - u * axx - v * axy
-    turn_x = turn_x + z * bzx - x * (bxx + byy)
-    turn_y = (rzz - ryy) * ey - ryx * ex + w * azy - u * ayx - v * ayy
-    turn_y = turn_y + z * bzy - y * (bxx + byy)
-    fed = collective * (0.5 * (z + w) + czz)
+    # own turns: one of the remaining n - 1 atoms of either ensemble, k = x, y
+    ex, ey = x + p * u, y + p * v
+    azx, azy, bzx, bzy = xz + p * czx, yz + p * czy, cxz + p * uw, cyz + p * vw
+    bxx, bxy, byy = cxx + p * uu, cxy + p * uv, cyy + p * vv
+    own_xx = rzx * ex + u * azx + z * bxx
+    own_yy = rzy * ey + v * azy + z * byy
+    own_xy = rzy * ex + v * azx + z * bxy
+    own_xz = rzz * ex + w * azx + z * bzx
+    own_yz = rzz * ey + w * azy + z * bzy
+    u_zz = rxz * ex + ryz * ey + w * (xx + yy + p * (cxx + cyy)) + x * bzx + y * bzy
+    # other turns
+    ex, ey = q * x + u, q * y + v
+    axx, ayx, axy, ayy = q * xx + cxx, q * xy + cyx, q * xy + cxy, q * yy + cyy
+    bzx, bzy = q * cxz + uw, q * cyz + vw
+    bxx, byy = q * cxx + uu, q * cyy + vv
+    azx, azy = q * xz + czx, q * yz + czy
+    u_zz = u_zz + rzx * ex + rzy * ey + u * azx + v * azy + z * (bxx + byy)
+    u_xx = own_xx + rxz * ex + w * axx + x * bzx
+    u_yy = own_yy + ryz * ey + w * ayy + y * bzy
+    u_xy = own_xy + rxz * ey + w * axy + x * bzy
+    turn_x = own_xz - rxx * ex - rxy * ey - u * axx - v * axy - x * (bxx + byy)
+    turn_y = own_yz - ryx * ex - ryy * ey - u * ayx - v * ayy - y * (bxx + byy)
+    fed = collective * (0.5 * (p * z + q * w) + czz)
     swing, twist = omega * (cyz + czy), delta * (cxy - cyx)
+    lost_x, lost_y = h * (q * u + 2.0 * czx), h * (q * v + 2.0 * czy)
     return (
         twist - g2 * cxx + fed + h1 * u_xx,
         twist - swing - g2 * cyy + fed + h1 * u_yy,
-        swing - g2 * (2.0 * czz + z + w) + collective * (cxx + cyy) - h1 * (u_xx + u_yy),
+        swing - g2 * (2.0 * czz + z + w) + collective * (cxx + cyy) - h1 * u_zz,
         -delta * (cyy + cxx) - omega * cxz - g2 * cxy + h1 * u_xy,
-        -delta * cyz + omega * cxy - g3 * cxz - g2 * x - h * (u + 2.0 * czx) + h1 * turn_x,
-        delta * cxz + omega * (cyy - czz) - g3 * cyz - g2 * y - h * (v + 2.0 * czy) + h1 * turn_y,
+        -delta * cyz + omega * cxy - g3 * cxz - g2 * x - lost_x + h1 * turn_x,
+        delta * cxz + omega * (cyy - czz) - g3 * cyz - g2 * y - lost_y + h1 * turn_y,
     )
 
 

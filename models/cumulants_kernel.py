@@ -99,7 +99,7 @@ def _stepper(stamp: int) -> Any:
         for lane in range(times.shape[0]):
             n, omega, d = columns[0, lane], columns[1, lane], columns[2, lane]
             collective, single = columns[3, lane], columns[4, lane]
-            rates = (n, omega, d, collective, single)
+            rates = (n, omega, d, collective, single, columns[5, lane])
             y, t, todo = np.zeros(16), 0.0, 0
             y[:15] = start
             h = 0.01 / (omega + abs(d) + n * (collective + single))
@@ -151,7 +151,7 @@ def integrate(columns: Array, times: Array, start: Array, rtol: float, runaway: 
     its times.
 
     Args:
-        columns: (5, n), see `cumulants.rate_columns`.
+        columns: (6, n), see `cumulants.rate_columns`.
         times: (n, m), ascending along the second axis, not negative.
         start: (15,) moments at time zero.
         rtol: relative accuracy of each step; a hundredth of it is the absolute one.

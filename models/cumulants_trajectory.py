@@ -250,7 +250,7 @@ def _dormand_prince(columns: Array, times: Array, rtol: float) -> Array:
     lanes = np.arange(times.shape[0])
     y = np.repeat(_start()[:, None], lanes.size, axis=1)
     t, todo = np.zeros(lanes.size), np.zeros(lanes.size, dtype=np.intp)
-    n, omega, d, collective, single = columns
+    n, omega, d, collective, single = columns[:5]
     h = 0.01 / (omega + np.abs(d) + n * (collective + single))
     stages = np.empty((7, 15, lanes.size))
     stages[0] = half_moment_rates(y, tuple(columns))

@@ -13,9 +13,11 @@ from cavitylab.models.cumulants import (
     MOMENTS,
     DecayingEnsembles,
     all_down,
+    full_moment_rates,
     half_moment_rates,
     moment_rates,
     pack_moments,
+    rate_columns,
     unpack_moments,
 )
 from cavitylab.models.cumulants_exact import exact_decaying_steady_state, exact_trajectory
@@ -39,14 +41,16 @@ def on_atom(operator, atom, atoms):
     return np.kron(np.kron(np.eye(2**atom), operator), np.eye(2 ** (atoms - atom - 1)))
 
 
-def brute_force_rate(p, rho):
+def brute_force_rate(p, rho, exchange=0.0):
     """d rho/dt over all 4 S atoms, ensemble 1 first."""
     n = p.atoms
+    first, second = (sum(on_atom(LOWER, k, 2 * n) for k in range(a, a + n)) for a in (0, n))
     total = sum(on_atom(LOWER, k, 2 * n) for k in range(2 * n))
     h = 0.5 * p.rabi_frequency * sum(on_atom(PAULI["x"], k, 2 * n) for k in range(2 * n))
     for k in range(2 * n):
         sign = 1 if k < n else -1
         h = h + sign * 0.25 * p.detuning_difference * on_atom(PAULI["z"], k, 2 * n)
+    h = h + 0.5j * exchange * (first.T @ second - first @ second.T)
     rate = -1j * (h @ rho - rho @ h)
     jumps = [(p.collective_decay, total)]
     jumps += [(p.single_spin_decay, on_atom(LOWER, k, 2 * n)) for k in range(2 * n)]
@@ -98,6 +102,15 @@ class TestEquations:
         rho = product_state([0.3, -0.5, 0.4], [-0.6, 0.2, -0.1], n)
         rates = moment_rates(brute_force_moments(rho, n), p)
         expected = brute_force_moments(brute_force_rate(p, rho), n)
+        np.testing.assert_allclose(rates, expected, atol=1e-13)
+
+    def test_exchange_on_product_states(self):
+        """With exchange too: ensemble 2 feels Gamma + chi of 1, ensemble 1 Gamma - chi of 2."""
+        p, chi = DecayingEnsembles(1.0, 1.3, 0.9, 0.37, 0.7), 0.45
+        rho = product_state([0.3, -0.5, 0.4], [-0.6, 0.2, -0.1], 2)
+        columns = (*rate_columns(p)[:5], -chi / p.collective_decay)
+        rates = np.array(full_moment_rates(brute_force_moments(rho, 2), columns))
+        expected = brute_force_moments(brute_force_rate(p, rho, chi), 2)
         np.testing.assert_allclose(rates, expected, atol=1e-13)
 
     def test_columns_are_independent(self):
@@ -254,7 +267,7 @@ class TestCompiled:
         """The compiled 15 rates are the plain ones at arbitrary moments: no stale machine code."""
         kernel = pytest.importorskip("cavitylab.models.cumulants_kernel")
         rng, out = np.random.default_rng(8), np.empty(15)
-        for rates in rng.uniform(0.1, 30.0, (20, 5)):
+        for rates in rng.uniform(0.1, 30.0, (20, 6)):
             half = rng.uniform(-0.9, 0.9, 15)
             kernel._put_rates(half, tuple(rates), out)
             expected = half_moment_rates(half.tolist(), tuple(rates))

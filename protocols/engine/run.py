@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from ..guardian import Guardian
 from ..protocol import ExperimentProtocol, OnlineEstimator
 from ..recording import RunWriter
-from .checking import check_steps
+from .checked_run import CheckedRun, Wishes, check_run
 from .engine import Engine
-from .events import Incident, RunFinished, RunStarted, Subscriber, Subscribers
-from .guards import Guard, Guards, station_guards
+from .events import Incident, RunFinished, Subscriber, Subscribers
+from .guards import Guard
 from .interrupts import Interrupts
-from .orders import OnPause, Orders, Outcome
-from .past import Past, read_past
-from .records import RunRecorder, provenance_of, streams_of, write_estimates
+from .orders import OnPause, Outcome
+from .records import RunRecorder, write_estimates
 from .result import Answer, EstimateFailed, RunResult, answer_of
-from .resume import check_same, resumed_time
-from .run_time import RunTime
 from .states import State
-from .until import parse_until
-
-_log = logging.getLogger(__name__)
 
 EndState = Literal["complete", "stopped", "failed"]
 _END_STATES: dict[State, EndState] = {
@@ -90,77 +82,61 @@ def run(
         GuardianError: The guardian does not get ready; nothing was touched.
         SequenceError, UntilError: Refused before anything was touched.
     """
-    past = Past()
-    if resume is not None:
-        past = read_past(resume)
-        check_same(past, resume, protocol, station, seed=seed, until=until)
-        seed, until = past.provenance["seeds"]["protocol"], past.provenance["until"]
-    seed = 0 if seed is None else seed
-    condition = None if until is None else parse_until(until, protocol.quantities)
-    calibrations = station.calibrations
-    estimator = protocol.estimator(calibrations)
-    expected = check_steps(protocol, station, seed)
-    own_guards = getattr(protocol, "guards", None)
-    brought = own_guards(calibrations) if own_guards else ()
-    all_guards = Guards([*brought, *station_guards(station), *guards])
+    checked = check_run(
+        protocol,
+        station,
+        Wishes(seed, until, level, title or protocol.name, tags, notes, order, resume),
+        on_pause=on_pause,
+        patience=patience,
+        guards=guards,
+    )
     listeners = Subscribers(subscribers)
     interrupts = Interrupts(can_pause=on_pause is not None)
-    run_time = RunTime.from_now(station.clock) if resume is None else resumed_time(past, station)
-    with interrupts.installed():
-        if resume is None:
-            provenance = provenance_of(
-                protocol, station, run_time,
-                seed=seed, until=until, level=level, tags=tags, notes=notes, order=order,
-            )  # fmt: skip
-            writer = RunWriter.create(
-                data,
-                title or protocol.name,
-                streams_of(protocol),
-                provenance=provenance,
-                started=datetime.fromtimestamp(run_time.epoch_ns / 1e9),
-            )
-        else:
-            writer = RunWriter.resume(resume, streams_of(protocol))
-        with writer:
-            recorder = RunRecorder(writer, protocol, calibrations, run_time, past.points)
-            with _guarded(station, writer.path, guardian) as watcher:
-                listeners.publish(
-                    RunStarted(
-                        run_id=writer.run_id,
-                        path=writer.path,
-                        protocol=protocol.name,
-                        settings=protocol.settings_dict(),
-                        planned=protocol.planned_shots,
-                        rehearsal=station.rehearsal,
-                        expected=expected,
-                        done=sum(len(block.status) for block in past.blocks),
-                    )
-                )
-                engine = Engine(
-                    protocol,
-                    station,
-                    recorder,
-                    estimator,
-                    interrupts,
-                    listeners,
-                    Orders(seed, condition, on_pause, patience),
-                    run_time,
-                    guards=all_guards,
-                    past=past,
-                    guardian=watcher,
-                )
-                for text in notes:
-                    engine.report("note", text)
-                outcome = engine.execute()
-            try:
-                answer, truth = _conclude(outcome, writer, recorder, engine, estimator, level)
-            except BaseException as error:
-                _explain(error, outcome, writer.path)
-                listeners.publish(
-                    RunFinished(State.FAILED, outcome.shots, outcome.unsafe, str(error))
-                )
-                raise
+    with interrupts.installed(), checked.writer(data) as writer:
+        recorder = checked.recorder(writer)
+        with _guarded(station, writer.path, guardian) as watcher:
+            listeners.publish(checked.started(writer))
+            engine = _engine(checked, recorder, interrupts, listeners, watcher)
+            for text in notes:
+                engine.report("note", text)
+            outcome = engine.execute()
+        try:
+            answer, truth = _conclude(outcome, writer, recorder, engine, checked.estimator, level)
+        except BaseException as error:
+            _explain(error, outcome, writer.path)
+            listeners.publish(RunFinished(State.FAILED, outcome.shots, outcome.unsafe, str(error)))
+            raise
     listeners.publish(RunFinished(outcome.state, outcome.shots, outcome.unsafe, outcome.reason))
+    return _result(writer, outcome, answer, truth)
+
+
+def _engine(
+    checked: CheckedRun,
+    recorder: RunRecorder,
+    interrupts: Interrupts,
+    listeners: Subscribers,
+    watcher: Guardian | None,
+) -> Engine:
+    """The engine of a checked run."""
+    return Engine(
+        checked.protocol,
+        checked.station,
+        recorder,
+        checked.estimator,
+        interrupts,
+        listeners,
+        checked.orders,
+        checked.run_time,
+        guards=checked.guards,
+        past=checked.past,
+        guardian=watcher,
+    )
+
+
+def _result(
+    writer: RunWriter, outcome: Outcome, answer: Answer, truth: dict[str, float] | None
+) -> RunResult:
+    """What the caller of `run` gets."""
     return RunResult(
         path=writer.path,
         run_id=writer.run_id,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cavitylab import Station, run
-from cavitylab.protocols import RamseyEllipse
+from cavitylab.protocols import CalibrateAtomNumber, RamseyEllipse
+from cavitylab.protocols.composition import Tracked
 from cavitylab.protocols.engine import CountsGuard, events, resume_options
 from cavitylab.protocols.protocol import Calibrations, Steps
 from cavitylab.protocols.recording.journal import Journal
@@ -53,6 +54,27 @@ class AdaptiveBias(RamseyEllipse):
 
     def point(self, index: int, calibrations: Calibrations) -> Mapping[str, float]:
         return RamseyEllipse(**self.chosen[index].model_dump()).point(0, calibrations)
+
+
+def tracked() -> Tracked:
+    """A short measurement of the Rabi frequency, tracked by another: four blocks each."""
+    settings: dict[str, Any] = {"shots": 6, "dark_shots": 2, "turns": (0.25, 0.5, 0.75)}
+    return Tracked(
+        CalibrateAtomNumber(**settings),
+        CalibrateAtomNumber(**settings),
+        rounds=3,
+        diffusion=(1.0, 1e5),
+        share=0.4,
+        signal_quantity="rabi_frequency",
+        reference_quantity="rabi_frequency",
+    )
+
+
+MAKE: Mapping[str, Callable[[], Any]] = {
+    "adaptive": lambda: AdaptiveBias(**SETTINGS),
+    "plain": lambda: RamseyEllipse(**SETTINGS),
+    "tracked": tracked,
+}
 
 
 def die() -> None:
@@ -97,12 +119,36 @@ def at_step(protocol: Any, number: int) -> None:
     protocol.steps = counted
 
 
+def at_reference(protocol: Any, number: int) -> None:
+    """Die when the reference's block of that number, the first is 1, is about to be taken."""
+    original = protocol.steps
+    lives = [0]
+
+    def counted(calibrations: Calibrations, seed: int) -> Steps:
+        lives[0] += 1  # the first walk through the steps only checks them
+        steps, answer, blocks = original(calibrations, seed), None, 0
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            if isinstance(step, Shots):
+                blocks += protocol.point(step.point, calibrations)["reference"] == 1.0
+                if blocks == number and lives[0] == 2:
+                    die()
+            answer = yield step
+
+    protocol.steps = counted
+
+
 def obey(order: dict[str, Any]) -> None:
     """Take the run, or what is left of it."""
-    protocol = {"adaptive": AdaptiveBias, "plain": RamseyEllipse}[order["protocol"]](**SETTINGS)
+    protocol = MAKE[order["protocol"]]()
     match order.get("die"):
         case ["step", number]:
             at_step(protocol, number)
+        case ["reference", number]:
+            at_reference(protocol, number)
         case ["commit", number, after]:
             at_call(Journal, "write", number, after=after)
         case ["rename", number, after]:
@@ -128,13 +174,14 @@ def obey(order: dict[str, Any]) -> None:
             data=order["data"],
             seed=None if resume else SEED,
             resume=resume,
-            guards=[CountsGuard(high=TOO_MANY)],
+            guards=[] if isinstance(protocol, Tracked) else [CountsGuard(high=TOO_MANY)],
             subscribers=[listen],
         )
 
 
 def main() -> None:
     """Serve orders until the input ends."""
+    load_station_file(find_file("two_ensemble", ".yaml"))  # the children find it composed
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

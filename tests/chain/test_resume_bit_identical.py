@@ -68,7 +68,7 @@ class Children:
 
     def close(self) -> None:
         self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait(30)
+        self._process.wait(300)
 
 
 @pytest.fixture
@@ -126,6 +126,20 @@ def test_killed_at_every_step_boundary(children, protocol):
     assert path is not None
     blocks = Run.open(path).load("block")["block_shots"]
     assert len(blocks) > 4, "some blocks had spoiled shots, and were repeated for them"
+
+
+def test_killed_at_the_references_of_a_tracked_run(children):
+    """In the first, the one that the estimates ask for, and the last: it is asked for again."""
+    assert children.run("whole", "tracked") == 0
+    for block in (2, 6, 11):
+        assert children.run("killed", "tracked", ["reference", block]) == KILLED
+    assert children.run("killed", "tracked") == 0
+    check_equal(children, "whole", "killed")
+    path = children.path("killed")
+    assert path is not None
+    columns = Run.open(path).load("point")
+    kinds = dict(zip(columns["member"].tolist(), columns["reference"].tolist(), strict=True))
+    assert sum(kinds.values()) == 3, "of 2 to 4, as the estimates say"
 
 
 def test_killed_inside_the_writer_and_between_trigger_and_readout(children):

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cavitylab import Station, run
+from cavitylab.instruments.shipped import find_file
+from cavitylab.instruments.station_file import load_station_file
 from cavitylab.protocols import CalibrateAtomNumber, RamseyEllipse
 from cavitylab.protocols.composition import Tracked
 from cavitylab.protocols.engine import CountsGuard, events, resume_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from io import StringIO
 
 from qcodes.station import Station as QcodesStation
@@ -31,6 +32,7 @@ class ValidatedStation(QcodesStation):
             self.load_config(_without_wanted(self._checked_text))
 
 
+@lru_cache(maxsize=16)
 def _without_wanted(text: str) -> str:
     """The text without the key that QCoDeS does not know; unchanged if it is not used."""
     yaml = YAML()

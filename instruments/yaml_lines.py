@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,10 +58,12 @@ class Problems:
 
 
 def read_mapping(path: Path, text: str, problems: Problems) -> CommentedMap | None:
-    """The top mapping of YAML `text`, or None after adding to `problems`."""
-    yaml = YAML()
+    """The top mapping of YAML `text`, or None after adding to `problems`.
+
+    Whoever reads the same text again gets the same mapping: it is to be read, never changed.
+    """
     try:
-        content = yaml.load(text)
+        content = _content_of(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
@@ -78,6 +81,12 @@ def read_mapping(path: Path, text: str, problems: Problems) -> CommentedMap | No
         problems.add(path, 1, "must be a mapping (`key: value` lines) at the top")
         return None
     return content
+
+
+@lru_cache(maxsize=64)
+def _content_of(text: str) -> Any:
+    # Composing a station's files takes longer than all else that opening it for rehearsal does.
+    return YAML().load(text)
 
 
 def line_of(node: Any, location: Location = ()) -> int:

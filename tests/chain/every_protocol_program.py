@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import cavitylab.instruments.simulated.visa  # noqa: F401  (or every child would import it)
 from cavitylab import Station, run
 from cavitylab.protocols import protocol_by_name, shipped_rehearsal
 from cavitylab.protocols.engine import events, resume_options

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cavitylab.instruments.simulated.visa  # noqa: F401  (or every child would import it)
 from cavitylab import Station, run
 from cavitylab.instruments.shipped import find_file
 from cavitylab.instruments.station_file import load_station_file

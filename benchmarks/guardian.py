@@ -50,7 +50,7 @@ def say(event):
         print(f"acknowledged {event.acknowledged}", flush=True)
 
 with Station.open(sys.argv[1]) as station:
-    protocol = RamseyEllipse(shots=int(sys.argv[3]), block=10, shot_period=0.03)
+    protocol = RamseyEllipse(shots=int(sys.argv[3]), block=10, shot_period=0.03, coil_check=0)
     result = run(protocol, station, data=sys.argv[2], subscribers=[say])
 print(result.state.value, *result.unsafe, flush=True)
 """

@@ -85,13 +85,19 @@ def refit(order: Refit) -> ExitCode:
 
 
 def _wants_its_own(order: Refit) -> bool:
-    """A run of another protocol than the ellipse's, and no word of an estimator or beliefs."""
+    """A run of a protocol that keeps its beliefs, and no word of an estimator or beliefs.
+
+    The figure of an ellipse is that of its estimator alone.
+    """
     plain = order.estimator == "auto" and order.beliefs is None and not order.settings
     if not (plain and order.source.is_dir() and order.stream == "shot"):
         return False
     from ..protocols.recording import Run
 
-    return Run.open(order.source).provenance.get("protocol") not in (None, "ramsey_ellipse")
+    known = Run.open(order.source).provenance
+    if known.get("protocol") == "ramsey_ellipse":
+        return order.figure is None and isinstance(known.get("beliefs"), dict)
+    return known.get("protocol") is not None
 
 
 def _refitted(order: Refit) -> Estimate:
@@ -239,6 +245,11 @@ def _from_run(order: Refit, entry: EstimatorEntry) -> tuple[Columns, dict[str, A
     run = Run.open(order.source)
     rows = run.load(order.stream)
     records = {str(name): np.asarray(rows[name]) for name in rows}
+    points = run.load("point")
+    if order.stream == "shot" and "coil_check" in points:
+        # the shots of a check before the run are no ellipse
+        fitted = np.asarray(points["coil_check"])[records["point_index"]] == 0
+        records = {name: column[fitted] for name, column in records.items()}
     if entry.name != "ellipse_phase":
         return records, {}
     try:

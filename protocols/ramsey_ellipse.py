@@ -81,7 +81,7 @@ class RamseyEllipse:
                 SetPoint("setting", "", "number of the kind of shot"),
                 SetPoint("prepared", "", "1: prepared pair, 0: independent atoms"),
             )
-        if self.settings.coil_check:
+        if self.settings.check_shots:
             columns += (SetPoint(COLUMN, "", "1: a pulse off resonance that tells the coil"),)
         return columns
 
@@ -96,7 +96,7 @@ class RamseyEllipse:
     @property
     def planned_shots(self) -> int:
         """Good shots that a complete run takes."""
-        return self.settings.shots + self.settings.coil_check
+        return self.settings.shots + self.settings.check_shots
 
     def settings_dict(self) -> dict[str, Any]:
         """The settings, JSON-able."""
@@ -134,8 +134,8 @@ class RamseyEllipse:
         estimate: Estimate | None = None
         yield Set("gradient", "detuning_difference", chosen.detuning_hz)
         yield Checkpoint("gradient settled")
-        if chosen.coil_check:
-            yield Shots(check_sequence(chosen, calibrations), chosen.coil_check, point=last + 1)
+        if chosen.check_shots:
+            yield Shots(check_sequence(chosen, calibrations), chosen.check_shots, point=last + 1)
         blocks = Blocks(chosen)
         for number, (prepared, first, shots) in enumerate(blocks.turns()):
             if prepared and not first and not decided:
@@ -156,7 +156,7 @@ class RamseyEllipse:
         kinds = len(kinds_of(self.settings))
         for kind in range(kinds):
             yield Shots(self.sequence(kind), 1, point=kind)
-        if self.settings.coil_check:
+        if self.settings.check_shots:
             yield Shots(check_sequence(self.settings, calibrations), 1, point=kinds)
 
     def beliefs(self, calibrations: Calibrations) -> EllipseBeliefs | ScheduleBeliefs:
@@ -221,7 +221,7 @@ class RamseyEllipse:
     def bounds(self, calibrations: Calibrations, estimate: Estimate, shots: int) -> Bounds:
         """Cramér-Rao bound and standard quantum limit for ``shots``, at the estimate's values."""
         believed = self.beliefs(calibrations)
-        shots = max(1, shots - self.settings.coil_check)
+        shots = max(1, shots - self.settings.check_shots)
         if isinstance(believed, ScheduleBeliefs):
             chosen = self._chosen or self._planned_kind(calibrations, estimate)
             return bounds_at(self.settings, believed, estimate, chosen, shots)

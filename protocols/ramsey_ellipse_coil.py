@@ -43,7 +43,9 @@ REVERSED = (
 UNDECIDED = (
     "the check of the coil's sign has no answer: pulses {shift:+.4g} Hz above resonance turned "
     "both ensembles alike (a difference of {found:.1f} ± {std:.1f} atoms); where to look: whether "
-    "the gradient coil carries its current, the light of the drive, the gates of the two ensembles"
+    "the gradient coil carries its current, the light of the drive (its modulator, its RF cable, "
+    "and the RF switch: that of the drive and that of the coupling exchanged), the gates of the "
+    "two ensembles"
 )
 
 

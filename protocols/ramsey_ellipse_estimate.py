@@ -42,8 +42,8 @@ WHERE: Mapping[str, str] = MappingProxyType(
     }
 )
 _MISFIT = (
-    "where to look: the drive's modulator (saturation), the coil's current, the atom number, the "
-    "detector's gates, and whether light of the coupling ends with the preparation"
+    "where to look: the modulator of the drive (saturation), the coil's current, the atom number, "
+    "the detector's gates, and whether light of the coupling ends with the preparation"
 )
 _SIGN = (
     "where to look: the cables of the gradient coil; exchanged (or two coils exchanged) they turn "
@@ -152,7 +152,7 @@ class RamseyEstimate:
 
 _UNCHECKED = (
     "the coil turns the detuning the way its calibration says (with exchanged cables the signal "
-    "has the other sign; shots of `coil_check` measure it)"
+    "has the other sign; the shots that `coil_check` = 0 left out would measure it)"
 )
 
 WHERE_FIXED = ("detuning_ratio", "pulse_area", "gain", "background")

@@ -88,12 +88,12 @@ class RamseyEllipseSettings(BaseModel):
         lt=math.pi / 2,
         description="signal that is expected, rad: plans are made for it, no estimate uses it",
     )
-    coil_check: int = Field(
-        0,
+    coil_check: int | None = Field(
+        None,
         ge=0,
         le=10_000,
         description="shots before the run that tell which way the coil turns the detuning, by a "
-        "pulse on one ensemble alone; 0: none, 8 are plenty",
+        "pulse on one ensemble alone; by default 8, more for fewer than 20 atoms; 0: none",
     )
     target_std: float | None = Field(
         None, gt=0, description="stop when the first quantity's standard deviation is so small"
@@ -146,6 +146,17 @@ class RamseyEllipseSettings(BaseModel):
     def several(self) -> bool:
         """Whether shots differ: several bias phases, both sides of the fringe, or a reference."""
         return self.schedule != "fixed" or self.reference != "none" or self.narrow
+
+    @property
+    def check_shots(self) -> int:
+        """Shots of the coil's check.
+
+        The two ensembles differ by 0.68 of their atoms, a shot of that by 0.5 sqrt(2S): 160/2S
+        shots put the difference 12 of its standard errors, five of which are asked for, from 0.
+        """
+        if self.coil_check is not None:
+            return self.coil_check
+        return max(8, math.ceil(160 / self.atoms_per_ensemble))
 
     @property
     def spin(self) -> float:

@@ -14,7 +14,8 @@ import pytest
 from cavitylab.protocols.recording import Run
 
 COMMAND = [sys.executable, "-m", "cavitylab", "run"]
-SETTINGS = ["--set", "shots=400", "--set", "block=40", "--seed", "4", "--no-figure"]
+SETTINGS = ["--set", "shots=400", "--set", "block=40", "--set", "coil_check=0", "--seed", "4"]
+SETTINGS += ["--no-figure"]
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

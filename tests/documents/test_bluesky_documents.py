@@ -22,7 +22,13 @@ from cavitylab.protocols.recording import Field, Run, RunWriter, Stream
 
 event_model = pytest.importorskip("event_model")
 
-SMALL = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2.5e3, "bias_phase": 0.4, "block": 20}
+SMALL = {
+    "atoms_per_ensemble": 20,
+    "preparation_rabi_hz": 2.5e3,
+    "bias_phase": 0.4,
+    "block": 20,
+    "coil_check": 0,
+}
 
 
 def checked(run: Run, **options: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -18,8 +18,12 @@ from cavitylab.protocols import RamseyEllipse
 
 CALIBRATIONS = Path(__file__).parents[2] / "station_configs" / "calibrations"
 PHASE = 0.17
-SMALL: dict[str, Any] = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2.5e3}
-"""Ten times fewer atoms than the demo's pair: fits in milliseconds."""
+SMALL: dict[str, Any] = {
+    "atoms_per_ensemble": 20,
+    "preparation_rabi_hz": 2.5e3,
+    "coil_check": 0,
+}
+"""Ten times fewer atoms than the demo's pair: fits in milliseconds. The doubles know no coil."""
 
 
 class DoubleParameter:

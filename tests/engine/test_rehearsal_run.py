@@ -57,7 +57,12 @@ def test_what_a_block_repeats_is_not_sent_again(tmp_path):
             if isinstance(event, heard.BlockRecorded):
                 marks.append(len(station.journal.sent()))
 
-        run(RamseyEllipse(shots=90, block=30), station, data=tmp_path, subscribers=(mark,))
+        run(
+            RamseyEllipse(coil_check=0, shots=90, block=30),
+            station,
+            data=tmp_path,
+            subscribers=(mark,),
+        )
         sent = station.journal.sent()
     first, second = sent[: marks[0]], sent[marks[0] : marks[1]]
     for word in ("DLAY", "TABLE,APPEND", "SAMP:COUN"):
@@ -81,7 +86,9 @@ def test_an_exception_in_a_driver_leaves_everything_safe(tmp_path, monkeypatch):
                 finished.append(len(station.journal.sent()))
 
         with pytest.raises(ZeroDivisionError):
-            run(RamseyEllipse(shots=40), station, data=tmp_path, subscribers=(finish,))
+            run(
+                RamseyEllipse(coil_check=0, shots=40), station, data=tmp_path, subscribers=(finish,)
+            )
         assert finished == [len(station.journal.sent())]
         assert station.instruments["coil_supply"].output_enabled.get() is False
         assert station.instruments["coil_supply"].current.get() == 0
@@ -98,7 +105,12 @@ def test_nothing_is_sent_after_the_safe_state_of_a_good_run(tmp_path):
             if isinstance(event, heard.StateChanged) and event.new is State.DONE:
                 counts.append(len(station.journal.sent()))
 
-        run(RamseyEllipse(shots=30, block=30), station, data=tmp_path, subscribers=(look,))
+        run(
+            RamseyEllipse(coil_check=0, shots=30, block=30),
+            station,
+            data=tmp_path,
+            subscribers=(look,),
+        )
     assert counts == [len(station.journal.sent())]
 
 
@@ -116,7 +128,7 @@ def test_a_lost_link_leaves_safe_what_still_answers(tmp_path, monkeypatch):
 
         with pytest.raises(GuardError, match="no answer") as caught:
             run(
-                RamseyEllipse(shots=40, block=20), station, data=tmp_path,
+                RamseyEllipse(coil_check=0, shots=40, block=20), station, data=tmp_path,
                 subscribers=(fall_silent,), patience=3.0,
             )  # fmt: skip
         assert any(n.startswith("NOT SAFE: gradient: LinkError") for n in caught.value.__notes__)

@@ -124,7 +124,7 @@ def check_safe(outcome: dict[str, Any]) -> Run:
 @pytest.mark.slow
 def test_ctrl_c_without_a_terminal_stops_after_the_block(start):
     """Whole blocks only, and every acknowledged one of them."""
-    rehearsal = start({"shots": 2000, "block": 20}, {})
+    rehearsal = start({"shots": 2000, "block": 20, "coil_check": 0}, {})
     rehearsal.until("acknowledged 40")
     rehearsal.tell(signal.SIGINT)
     outcome = rehearsal.outcome()
@@ -137,7 +137,7 @@ def test_ctrl_c_without_a_terminal_stops_after_the_block(start):
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT,) * 5])
 def test_sigterm_and_more_ctrl_c_stop_in_the_middle_of_a_block(start, signals):
     """On the real clock a block of 100 s is left at once; further Ctrl-C change nothing."""
-    rehearsal = start({"shots": 2000, "block": 2000}, {"clock": "real"})
+    rehearsal = start({"shots": 2000, "block": 2000, "coil_check": 0}, {"clock": "real"})
     rehearsal.until("fired")
     sent = rehearsal.tell(*signals)
     outcome = rehearsal.outcome()

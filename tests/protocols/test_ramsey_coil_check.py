@@ -34,6 +34,16 @@ def told(first: float, second: float, shots: int = 8, detuning: float = 1000.0) 
     return sense
 
 
+@pytest.mark.parametrize(("atoms", "shots"), [(100, 8), (20, 8), (10, 16), (2, 80)])
+def test_the_check_is_there_unless_it_is_declined(atoms: int, shots: int) -> None:
+    """More shots for few atoms, so that it has an answer; a plan counts them; 0 leaves it out."""
+    settings = {"atoms_per_ensemble": atoms, "hold": 3.0}
+    protocol = RamseyEllipse(**settings)
+    assert protocol.settings.check_shots == shots
+    assert protocol.planned_shots == 2000 + shots
+    assert RamseyEllipse(**settings, coil_check=0).planned_shots == 2000
+
+
 @pytest.mark.parametrize(
     ("first", "second", "detuning", "said"),
     [
@@ -74,7 +84,7 @@ def test_the_first_block_is_one_weak_pulse_beside_the_resonance() -> None:
     marked = protocol.point(blocks[0].point, STATION.calibrations)
     assert marked["coil_check"] == 1.0
     assert protocol.point(0, STATION.calibrations)["coil_check"] == 0.0
-    assert "coil_check" not in RamseyEllipse().point(0, STATION.calibrations)
+    assert "coil_check" not in RamseyEllipse(coil_check=0).point(0, STATION.calibrations)
     program = PaperStation(STATION).roles["drive"].compile([tone])
     assert program.entries[0].frequency == 80.0005e6
     assert make_plan(protocol, STATION).ok

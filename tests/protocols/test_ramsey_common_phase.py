@@ -24,7 +24,7 @@ CALIBRATIONS = load_station_file(find_file("two_ensemble", ".yaml")).calibration
 
 def test_a_narrow_one_reads_both_sides_of_the_fringe() -> None:
     """Blocks in turn with the pulse's phase at 0 and pi, one bias phase; the signal comes first."""
-    protocol = RamseyEllipse(common_phase="narrow", shots=400, block=100)
+    protocol = RamseyEllipse(common_phase="narrow", shots=400, block=100, coil_check=0)
     blocks = [one for one in protocol.steps(CALIBRATIONS, 1) if isinstance(one, Shots)]
     assert [one.point for one in blocks] == [0, 1, 0, 1]
     phases = [one.sequence.tones["drive"][1].phase_rad for one in blocks]

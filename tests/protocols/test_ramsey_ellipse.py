@@ -28,7 +28,7 @@ CALIBRATIONS = {
 
 def test_the_steps_are_listed_without_a_laboratory():
     """Gradient first, then blocks with an estimate after each; the last block is the rest."""
-    steps = list(RamseyEllipse(shots=450, block=200).steps(CALIBRATIONS, seed=3))
+    steps = list(RamseyEllipse(coil_check=0, shots=450, block=200).steps(CALIBRATIONS, seed=3))
     assert steps[:2] == [
         Set("gradient", "detuning_difference", 1e3),
         Checkpoint("gradient settled"),
@@ -40,7 +40,11 @@ def test_the_steps_are_listed_without_a_laboratory():
 
 def test_steps_are_serialisable_and_frozen():
     """A list of steps can be stored, shown and compared."""
-    steps = [*RamseyEllipse(shots=10).steps(CALIBRATIONS, 0), Wait(1.0), Note("lights off")]
+    steps = [
+        *RamseyEllipse(coil_check=0, shots=10).steps(CALIBRATIONS, 0),
+        Wait(1.0),
+        Note("lights off"),
+    ]
     described = json.loads(json.dumps([step.to_dict() for step in steps]))
     assert described[0] == {
         "step": "Set", "role": "gradient", "parameter": "detuning_difference", "value": 1e3,

@@ -19,7 +19,12 @@ from cavitylab.protocols.sequence import SequenceError
 from cavitylab.protocols.steps import Note, Shots
 
 CALIBRATIONS = load_station_file(find_file("two_ensemble", ".yaml")).calibrations
-SMALL = {"atoms_per_ensemble": 20, "preparation_rabi_hz": 2000.0, "schedule": "two_stage"}
+SMALL = {
+    "atoms_per_ensemble": 20,
+    "preparation_rabi_hz": 2000.0,
+    "schedule": "two_stage",
+    "coil_check": 0,
+}
 
 
 def test_two_stages_and_a_reference_take_turns():

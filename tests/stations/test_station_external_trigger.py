@@ -61,7 +61,7 @@ def test_shots_come_when_the_other_system_wants(
     opened: Opened, tmp_path: Path, starts: str, armed: int
 ) -> None:
     """Armed once a shot, or once a block; the records carry the times of the edges."""
-    protocol: Any = RamseyEllipse(shots=12, block=6)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=12, block=6)
     with opened(starts) as station:
         result = run(protocol, station, data=tmp_path)
         assert len(sent(station, "*TRG")) == armed
@@ -79,7 +79,7 @@ def test_shots_come_when_the_other_system_wants(
 
 def test_a_trigger_that_stops_ends_the_run_safe_and_says_so(opened: Opened, tmp_path: Path) -> None:
     """The edges end in the second block: the first is kept, none is tried again, all is off."""
-    protocol: Any = RamseyEllipse(shots=60, block=30)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=60, block=30)
     with opened(count=60) as station:
         with pytest.raises(TriggerTimeout) as caught:
             run(protocol, station, data=tmp_path)
@@ -101,7 +101,7 @@ def test_a_trigger_that_stops_ends_the_run_safe_and_says_so(opened: Opened, tmp_
 
 def test_an_operator_need_not_wait_for_the_trigger(opened: Opened, tmp_path: Path) -> None:
     """While an edge is waited for a request to stop is heard at once."""
-    protocol: Any = RamseyEllipse(shots=30, block=30)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=30, block=30)
     with opened(period=1e6) as station:
 
         def ask(message: Any) -> None:
@@ -116,7 +116,7 @@ def test_an_operator_need_not_wait_for_the_trigger(opened: Opened, tmp_path: Pat
 
 def test_a_lost_trigger_of_ours_is_said_too(opened: Opened, tmp_path: Path) -> None:
     """A box that swallows the edge leaves the same time-out."""
-    protocol: Any = RamseyEllipse(shots=10, block=10)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=10, block=10)
     with opened("block") as station:
         rehearsal: Any = station._rehearsal
         rehearsal._library.laboratory.spoil([FaultRule("timing_box", "trigger_lost", "<fire>")])
@@ -127,7 +127,7 @@ def test_a_lost_trigger_of_ours_is_said_too(opened: Opened, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_same_edges(opened: Opened, tmp_path: Path) -> None:
     """The other system's edges are functions of the clock: resumed or not, the same records."""
-    protocol: Any = RamseyEllipse(shots=18, block=6)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=18, block=6)
     with opened() as station:
         whole = run(protocol, station, data=tmp_path)
     armed: list[str] = []

@@ -112,7 +112,7 @@ def test_the_coil_tells_its_temperature_by_its_resistance(opened: Opened) -> Non
 def test_a_hot_coil_ends_the_run_safe_at_once(opened: Opened, tmp_path: Path) -> None:
     """Waiting with the current on would heat it further: no patience, the shots are kept."""
     hot = {COIL_DEVICE: COIL_ADDRESS + "    settings: {heat_rise: 8.0, heat_time: 25.0}\n"}
-    protocol: Any = RamseyEllipse(shots=800, block=40)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=800, block=40)
     with opened(COIL, hot) as station:
         with pytest.raises(GuardError, match=r"made safe at once.*above 60 degC") as caught:
             run(protocol, station, data=tmp_path)
@@ -153,7 +153,7 @@ ON_SM15K = (
 
 def test_the_coil_may_hang_on_a_supply_of_one_sign(opened: Opened, tmp_path: Path) -> None:
     """The same run on a Delta SM15K: voltage and power set before, detunings of one sign only."""
-    protocol: Any = RamseyEllipse(shots=4, block=4)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=4, block=4)
     with opened(*ON_SM15K) as station:
         result = run(protocol, station, data=tmp_path)
         sent = [m.text for m in station.journal if m.direction == ">"]
@@ -198,7 +198,7 @@ def test_shots_without_a_locked_cavity_are_marked_and_repeated(
     opened: Opened, tmp_path: Path
 ) -> None:
     """Lost in the second block, found again while the run waits: "unlocked", all on record."""
-    protocol: Any = RamseyEllipse(shots=20, block=10)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=20, block=10)
     with with_cavity(opened) as station:
         laser = device(station, "laser_head")
 
@@ -286,7 +286,7 @@ def test_shots_with_impossible_counts_are_marked_and_repeated(
     opened: Opened, tmp_path: Path
 ) -> None:
     """The station file's limits on the raw counts: on record, named, and as many taken again."""
-    protocol: Any = RamseyEllipse(shots=30, block=30)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=30, block=30)
     limits = {"      threshold: 1.0": "      threshold: 1.0\n      counts_between: [2000, 11000]"}
     with opened(limits) as station:
         result = run(protocol, station, data=tmp_path)

@@ -168,7 +168,7 @@ def test_a_run_that_loses_a_link_ends_safe_on_everything_that_answers(
     tmp_path: Path, dead: str
 ) -> None:
     """In the middle of a block one instrument dies: an error, and the rest safe in the journal."""
-    protocol: Any = RamseyEllipse(shots=40, block=20)
+    protocol: Any = RamseyEllipse(coil_check=0, shots=40, block=20)
     with Station.open("two_ensemble", rehearse="two_ensemble", seed=2) as station:
 
         def spoil(message: Any) -> None:
@@ -209,7 +209,8 @@ def test_the_command_says_loudly_what_could_not_be_made_safe(
     laboratory.write_text(text.replace("faults: []", faults))
     words = [
         "run", "ramsey_ellipse", "--station", "two_ensemble", "--rehearse", str(laboratory),
-        "--data", str(tmp_path), "--set", "shots=4", "--set", "block=4", "--no-figure", "--json",
+        "--data", str(tmp_path), "--set", "shots=4", "--set", "block=4", "--set", "coil_check=0",
+        "--no-figure", "--json",
     ]  # fmt: skip
     with pytest.raises(SystemExit) as caught:
         main(words)

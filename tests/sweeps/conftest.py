@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "preparation_rabi_hz": 2.5e3,
     "bias_phase": 0.4,
     "block": 20,
+    "coil_check": 0,
 }
 """Settings that do not vary: fits in milliseconds, and a phase that so few shots can find."""
 

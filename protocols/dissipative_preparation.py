@@ -269,6 +269,7 @@ class DissipativePreparation:
         return PreparationBeliefs(
             rates=chosen.with_light(rates),
             output_window=chosen.output_window if chosen.cavity_output else 0.0,
+            pulse_relative_std=_pulse_std(calibrations["drive"], chosen),
             squeezing=SqueezingBeliefs(
                 spin=chosen.spin,
                 gain=gain.value,
@@ -353,6 +354,17 @@ class DissipativePreparation:
         if self.settings.cavity_output:
             found[REMAINING] = emission_in(pair, self.settings.late) / pair.collective_decay
         return found
+
+
+def _pulse_std(drive: Calibration, chosen: DissipativePreparationSettings) -> float:
+    """Relative standard deviation of the analysis pulse's Rabi frequency; 0 where there is none.
+
+    A pulse that the drive cannot give is refused where it is set.
+    """
+    try:
+        return drive.relative_std(drive.inverse(chosen.pulse_rabi_hz)) if chosen.angles else 0.0
+    except CalibrationError:
+        return 0.0
 
 
 def _best_for(spin: float, cooperativity: float, decay: float) -> str:

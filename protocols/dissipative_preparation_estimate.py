@@ -23,6 +23,7 @@ from ..estimators import (
     SqueezingBeliefs,
     SqueezingTomography,
 )
+from .dissipative_preparation_checks import REVERSED, contradictions, points_back, wrong_pulse
 
 Array = NDArray[np.float64]
 
@@ -50,11 +51,6 @@ _WHERE = (
 
 _DARKER = "hold longer, or look for unequal drives, detunings or atom numbers"
 
-_REVERSED = (
-    "the spins point the other way than detuning and pulse say; where to look: the coil's "
-    "polarity, which gate lights which ensemble, the sign of the analysis pulse's phase"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class PreparationBeliefs:
@@ -65,11 +61,13 @@ class PreparationBeliefs:
         squeezing: Of the tomography, with the same detector.
         output_window: Last part of the tomography's hold in which light is counted, s; where
             nothing counts it 0, and the rates' beliefs know no counter.
+        pulse_relative_std: Of the analysis pulse's Rabi frequency by the drive's calibration.
     """
 
     rates: RelaxationBeliefs
     squeezing: SqueezingBeliefs
     output_window: float = 0.0
+    pulse_relative_std: float = 0.02
 
     @property
     def watched(self) -> bool:
@@ -88,8 +86,12 @@ class PreparationBeliefs:
             for name, value in stored["squeezing"].items()
         }
         kind = LightBeliefs if LIGHT[0] in rates else RelaxationBeliefs
-        window = float(stored.get("output_window", 0.0))
-        return cls(kind(**rates), SqueezingBeliefs(**squeezing), window)
+        return cls(
+            kind(**rates),
+            SqueezingBeliefs(**squeezing),
+            float(stored.get("output_window", 0.0)),
+            float(stored.get("pulse_relative_std", 0.02)),
+        )
 
 
 class PreparationEstimate:
@@ -156,6 +158,7 @@ class PreparationEstimate:
         nothing = found.goodness_of_fit is None and found.shots >= _FEWEST
         if nothing or any("does not describe" in flag for flag in flags):
             flags.append(_WHERE)
+        flags += contradictions(found, self._beliefs.rates)
         more, said, facts = self._squeezing(found, level)
         if self._beliefs.watched:
             more[REMAINING] = self._remaining(found, level)
@@ -213,8 +216,10 @@ class PreparationEstimate:
         facts["tomography_p_value"] = None if fit is None else fit.p_value
         undirected = "angle undetermined"
         said = [f"squeezing: {flag}" for flag in turned.flags if undirected not in flag]
-        if _points_back(table):
-            said.append(_REVERSED)
+        if points_back(table, LENGTH):
+            said.append(REVERSED)
+        wrong = wrong_pulse(table, TURNED, beliefs, self._beliefs.pulse_relative_std)
+        said += [] if wrong is None else [wrong]
         if quantities[DARK].interval[0] > 0.0:
             said.append(
                 f"the cavity is not dark at the end of the hold: <J+ J-> = {quantities[DARK]}; "
@@ -267,19 +272,6 @@ def _above_zero(value: float, std: float, level: float) -> tuple[float, float]:
         return value - reach, value + reach
     allowed = float(ndtr(value / std))
     return 0.0, value - std * float(ndtri((1.0 - level) * allowed))
-
-
-def _points_back(table: Array) -> bool:
-    """Whether <S1x - S2x> has the sign of a negative detuning (Chu Eq. 11), by three errors.
-
-    A quarter turn about y brings S1x - S2x, negative for Delta > 0, to S2z - S1z.
-    """
-    length = table[table[:, 1] == LENGTH]
-    difference = length[:, 4] - length[:, 5]
-    if difference.size < _FEWEST:
-        return False
-    error = float(difference.std(ddof=1)) / math.sqrt(difference.size)
-    return float(difference.mean()) < -3.0 * error
 
 
 _COLUMNS = ("hold", "analysis", "angle", "pulse_phase")

@@ -101,7 +101,8 @@ class PumpingAdaptive(SnapshotProtocol):
     def beliefs(self, calibrations: Calibrations) -> AdaptiveBeliefs:
         """What the calibrations say, and the range of the pump."""
         known = super().beliefs(calibrations)
-        return AdaptiveBeliefs(known.counts, known.pump_relative_std, self.settings.limits)
+        limits = self.settings.limits
+        return AdaptiveBeliefs(known.counts, known.pump_relative_std, limits, decay=known.decay)
 
     def estimator(self, calibrations: Calibrations) -> AdaptiveCriticalPump:
         """A fresh estimator that also names the next pump."""

@@ -115,6 +115,13 @@ class SnapshotSettings(PumpedSettings):
         description="half width of the grid relative to the believed critical pump",
     )
     hold: float = Field(0.3, gt=0, le=30.0, description="time for which the pump is held, s")
+    decay_relative_std: float = Field(
+        0.03,
+        gt=0,
+        le=10.0,
+        description="relative std of the believed decay rate: no estimate uses it, but one that "
+        "contradicts the belief is flagged",
+    )
 
     @model_validator(mode="after")
     def _settled_and_still(self) -> SnapshotSettings:
@@ -282,7 +289,9 @@ class SnapshotProtocol(PumpedProtocol):
         counts = SnapshotBeliefs(
             self.settings.atoms, gain=gain, background=background, pump_droop=droop
         )
-        return ScanBeliefs(counts=counts, pump_relative_std=pump)
+        decay = self.settings.collective_decay_hz
+        believed = Calibrated(decay, self.settings.decay_relative_std * decay)
+        return ScanBeliefs(counts=counts, pump_relative_std=pump, decay=believed)
 
     def estimator(self, calibrations: Calibrations) -> CriticalPump:
         """A fresh maximum-likelihood estimator of the critical pump."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -23,17 +23,21 @@ from ..models.pumped_superradiance_three_level import ThreeLevelPump, critical_s
 
 _NOTHING_SEEN = (
     "where to look: whether T0 starts the pump's table in every shot, the pump's RF switch opens "
-    "for the hold, the probe light opens with the counter's gate, and the grid reaches the "
-    "transition"
+    "for the hold, the probe light opens with the counter's gate, the detector is at the "
+    "counter's input, and the grid reaches the transition (the modulator of the pump)"
 )
 _BENT = (
-    "where to look: the pump's calibration (near its maximum a modulator bends the curve), the "
+    "where to look: the modulator of the pump (near its maximum it bends the curve), the "
     "atom number, the hold, and the detector's calibration"
 )
 _AT_THE_END = (
     "the critical pump lies at an end of the range in which it is sought; where to look: the "
     "pump's calibration (a modulator near its maximum), the believed decay rate, or a wider span"
 )
+FAR = 4.0
+"""Standard deviations between two values of the decay rate that contradict each other: by chance
+in one of 1.6e4 runs."""
+
 _UNITS = {"critical_pump": "Hz", "gain": "counts/atom", "background": "counts", "atoms": "atoms"}
 
 
@@ -45,10 +49,13 @@ class ScanBeliefs:
         counts: Atoms, gain and background.
         pump_relative_std: Relative standard deviation of the pump's calibration at the critical
             pump: how well the rate on the knob's scale is the true rate.
+        decay: The collective decay rate as it is believed, Hz; no estimate uses it, but one that
+            contradicts it is flagged. None: nothing is believed.
     """
 
     counts: SnapshotBeliefs
     pump_relative_std: float
+    decay: Calibrated | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ScanBeliefs:
@@ -57,7 +64,12 @@ class ScanBeliefs:
         for name in ("critical_pump", "gain", "background"):
             if counts.get(name) is not None:
                 counts[name] = Calibrated(**counts[name])
-        return cls(SnapshotBeliefs(**counts), float(stored["pump_relative_std"]))
+        decay = stored.get("decay")
+        return cls(
+            SnapshotBeliefs(**counts),
+            float(stored["pump_relative_std"]),
+            decay=None if decay is None else Calibrated(**decay),
+        )
 
 
 class CriticalPump:
@@ -96,7 +108,7 @@ class CriticalPump:
             quantities=told,
             diagnostics={
                 **found.diagnostics,
-                "flags": [*found.flags, *_advice(found)],
+                "flags": [*found.flags, *_advice(found), *self._elsewhere(found, decay)],
                 **readout_regime(self._beliefs.counts.atoms, told["gain"], told["background"]),
             },
             assumptions=(
@@ -104,6 +116,15 @@ class CriticalPump:
                 "collective_decay: the pump's calibration is off by a relative standard deviation "
                 f"of {self._beliefs.pump_relative_std:.3g}",
             ),
+        )
+
+    def _elsewhere(self, found: Estimate, decay: Quantity) -> list[str]:
+        """A warning where pump and decay rate cannot both be what is believed of them."""
+        believed = self._beliefs.decay
+        if believed is None or found.goodness_of_fit is None:
+            return []
+        return contradiction(
+            "the decay rate that the pump's calibration gives", decay, "the believed one", believed
         )
 
 
@@ -164,6 +185,19 @@ class AdaptiveCriticalPump(CriticalPump):
             "background": _believed(self._background, critical.level),
         }
         return replace(found, quantities=told, diagnostics={**found.diagnostics, **wanted})
+
+
+def contradiction(told: str, one: Quantity, said: str, other: Calibrated | Quantity) -> list[str]:
+    """A warning where two values of the decay rate are more than `FAR` errors apart."""
+    pull = (one.value - other.value) / math.hypot(one.std, other.std)
+    if abs(pull) < FAR:
+        return []
+    return [
+        f"{told}, {one.value:.4g} Hz, is {abs(pull):.1f} standard deviations "
+        f"{'above' if pull > 0 else 'below'} {said}, {other.value:.4g} Hz; where to look: the "
+        "modulator of the pump (saturated or misaligned, its RF power, the pump's calibration), "
+        "and the cavity, whose decay rate the setting collective_decay_hz states"
+    ]
 
 
 def half_excited_ratio(atoms: int, droop: float) -> float:

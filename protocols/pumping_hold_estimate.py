@@ -34,8 +34,9 @@ _LOGARITHMS = ("critical_pump", "half_rate", "collective_decay")
 _ORDER = ("critical_pump", "half_rate", "background_rate", "collective_decay")
 _NAMES = {"decay": "collective_decay", "background": "background_rate"}
 _WHERE = (
-    "where to look: the detector's calibration for light without probe, whether the probe stays "
-    "dark, the pump's RF switch through the whole window, and the atom number"
+    "where to look: the modulator of the pump (near its maximum it bends the curve), the "
+    "detector's calibration for light without probe, whether the probe stays dark, the pump's RF "
+    "switch through the whole window, and the atom number"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ..estimators import Calibrated, Estimate, Quantity
 from ..estimators.pumping_ramps import PumpingRamps, ramp_information
 from ..estimators.pumping_ramps_model import RampBeliefs, Stairs
-from .pumping_estimate import readout_regime
+from .pumping_estimate import contradiction, readout_regime, widened
 
 _UNITS = {
     "critical_pump": "Hz",
@@ -23,17 +23,36 @@ _UNITS = {
     "hysteresis_width": "Hz",
     "midpoint": "Hz",
 }
-_BENT = (
-    "where to look: the speed of the ramp (the table's entries and the timing box's delays), the "
-    "pump's calibration, the atom number, and whether both directions begin settled"
+_NOTHING_SEEN = (
+    "where to look: whether T0 starts the pump's table in every shot, the pump's RF switch opens "
+    "for the ramp, the probe light opens with the counter's gate, the detector is at the "
+    "counter's input, and the ramps reach the transition (the modulator of the pump)"
 )
+_BENT = (
+    "where to look: the modulator of the pump (near its maximum it bends the ramp), the speed of "
+    "the ramp (the table's entries and the timing box's delays), the atom number, and whether both "
+    "directions begin settled"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SweptBeliefs(RampBeliefs):
+    """Beliefs of a sweep, and how well the pump is calibrated.
+
+    Attributes:
+        pump_relative_std: Relative standard deviation of the pump's calibration. No estimate uses
+            it: where the knob's critical pump and the lag give two decay rates it tells whether
+            they contradict each other.
+    """
+
+    pump_relative_std: float = 0.03
 
 
 class SweptPump:
     """`PumpingRamps` with gamma as "collective_decay" in Hz: from the lag, not from the knob."""
 
-    def __init__(self, beliefs: RampBeliefs) -> None:
-        self._ramps = PumpingRamps(beliefs)
+    def __init__(self, beliefs: SweptBeliefs) -> None:
+        self._ramps, self._pump = PumpingRamps(beliefs), beliefs.pump_relative_std
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> SweptPump:
@@ -43,7 +62,7 @@ class SweptPump:
             known[name] = Calibrated(**known[name])
         for name in ("up", "down"):
             known[name] = tuple(known[name])
-        return cls(RampBeliefs(**known))
+        return cls(SweptBeliefs(**known))
 
     def update(self, records: Mapping[str, ArrayLike]) -> None:
         """Take in a block: "counts", "direction", "stairs", "status" of each shot."""
@@ -66,6 +85,15 @@ class SweptPump:
         flags = [*found.flags]
         if found.goodness_of_fit is not None and found.goodness_of_fit.p_value < 1e-4:
             flags.append(_BENT)
+        if any("not determined" in flag or "does not pass" in flag for flag in found.flags):
+            flags.append(_NOTHING_SEEN)
+        elif found.goodness_of_fit is not None:
+            flags += contradiction(
+                "the critical pump by the pump's calibration",
+                widened(told["critical_pump"], self._pump),
+                "the decay rate that the lag tells",
+                told["collective_decay"],
+            )
         regime = readout_regime(self._ramps.beliefs.atoms, told["gain"], told["background"])
         names = tuple("collective_decay" if name == "decay" else name for name in found.names)
         scale = np.array([1 / (2 * math.pi) if name == "decay" else 1.0 for name in found.names])

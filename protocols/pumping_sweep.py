@@ -17,12 +17,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..estimators import Estimate
-from ..estimators.pumping_ramps_model import RampBeliefs, Stairs
+from ..estimators.pumping_ramps_model import Stairs
 from ..instruments.timeline import Tone
 from ..models.pumped_superradiance_hysteresis import hysteresis
 from .protocol import Calibrations, SetPoint, Steps
 from .pumping_base import LEAD, RELAXATIONS, TAIL, PumpedProtocol, PumpedSettings, ScanBounds
-from .pumping_ramp_estimate import SweptPump, swept_std
+from .pumping_ramp_estimate import SweptBeliefs, SweptPump, swept_std
 from .sequence import PumpSequence
 from .steps import Shots, TakeEstimate
 
@@ -211,14 +211,14 @@ class PumpingSweep(PumpedProtocol):
                 yield Shots(sequences[point], self.settings.visit(number), point=point)
             yield TakeEstimate()
 
-    def beliefs(self, calibrations: Calibrations) -> RampBeliefs:
+    def beliefs(self, calibrations: Calibrations) -> SweptBeliefs:
         """What the calibrations say of gain and background, and the ramps.
 
         Raises:
             PumpingSettingsError: A calibration that is needed is missing or does not reach.
         """
-        gain, background, _ = self.calibrated(calibrations)
-        return RampBeliefs(
+        gain, background, pump = self.calibrated(calibrations)
+        return SweptBeliefs(
             atoms=self.settings.atoms,
             up=self._ramps[1],
             down=self._ramps[-1],
@@ -227,6 +227,7 @@ class PumpingSweep(PumpedProtocol):
             critical_pump=self.settings.collective_decay_hz,
             gain=gain,
             background=background,
+            pump_relative_std=pump,
         )
 
     def estimator(self, calibrations: Calibrations) -> SweptPump:

@@ -214,34 +214,6 @@ def test_a_station_without_a_gate_for_the_light_is_told_from_one_with_it() -> No
         DissipativePreparation(cavity_output=True, output_window=1.0)
 
 
-WRONG: dict[str, tuple[str, str]] = {
-    "coupling not triggered": ("timing_box.T0, to: rf.SEQ2", "timing_box.GH, to: rf.SEQ2"),
-    "ensemble 2 not lit": ("timing_box.GH, to: probe.2", "timing_box.CD, to: probe.2"),
-    "decay far off": ("full_decay: {nominal: 200.0", "full_decay: {nominal: 50.0"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_wire_shows_in_the_result(tmp_path: Path, name: str) -> None:
-    """No decay, no light on one ensemble, a decay far off: a warning says where to look."""
-    result = rehearse(tmp_path, 3, WRONG[name], angles=0)
-    assert result.estimate is not None
-    assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
-
-
-@pytest.mark.slow
-def test_exchanged_probe_cables_show_in_the_direction_of_the_spins(tmp_path: Path) -> None:
-    """Populations are the same; the spin length has the sign of the other detuning."""
-    changes = (
-        ("timing_box.EF, to: probe.1", "timing_box.GH, to: probe.1"),
-        ("timing_box.GH, to: probe.2", "timing_box.EF, to: probe.2"),
-    )
-    result = rehearse(tmp_path, 3, *changes, passes=1)
-    assert result.estimate is not None
-    assert any("which gate lights which" in flag for flag in result.estimate.flags)
-
-
 @pytest.mark.slow
 def test_a_preparation_that_is_too_short_is_not_dark(tmp_path: Path) -> None:
     """In the burst light leaves the cavity: measured without a photodiode, and said in words.

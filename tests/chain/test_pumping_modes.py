@@ -180,37 +180,6 @@ def test_few_photons_are_said_to_be_the_limit(tmp_path: Path) -> None:
     assert result.estimate["critical_pump"].std > 0.8 * result.bounds.cramer_rao_std
 
 
-SATURATED = {
-    "full_rate: {nominal: 20.0": "full_rate: {nominal: 6.0",
-    "saturation_power: {nominal: 1.6": "saturation_power: {nominal: 0.25",
-}
-WRONG: dict[str, tuple[Any, str, dict[str, str]]] = {
-    "adaptive, saturated": (PumpingAdaptive(**ADAPTIVE), "pumped_cavity", SATURATED),
-    "held, saturated": (
-        PumpingHold(rounds=3, shots_per_round=20),
-        "pumped_cavity_fluorescence",
-        SATURATED,
-    ),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_wire_shows_in_the_result(name: str, tmp_path: Path) -> None:
-    """A modulator near its maximum puts the transition elsewhere: a flag says where to look."""
-    protocol, station_file, changes = WRONG[name]
-    text = find_file(station_file, ".lab.yaml").read_text(encoding="utf-8")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    laboratory = tmp_path / "wrong.lab.yaml"
-    laboratory.write_text(text, encoding="utf-8")
-    with Station.open(station_file, rehearse=laboratory, seed=3) as station:
-        result = run(protocol, station, data=tmp_path, seed=3)
-    assert result.estimate is not None
-    assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
-
-
 @pytest.mark.slow
 def test_adaptive_intervals_cover_and_are_as_narrow_as_the_bound_allows(tmp_path: Path) -> None:
     """Eight laboratories: pulls follow chi-square, most intervals cover (1e-4 each)."""

@@ -125,24 +125,6 @@ def test_a_gate_on_the_pumps_window_is_refused(tmp_path: Path) -> None:
         rehearse(tmp_path, 3, laboratory)
 
 
-WRONG: dict[str, tuple[tuple[str, str], ...]] = {
-    "no trigger": (("to: rf.SEQ1", "to: rf.SEQ2"),),
-    "no probe light": (("{from: timing_box.EF, to: probe}", "{from: timing_box.GH, to: probe}"),),
-    "saturated modulator": (
-        ("full_rate: {nominal: 20.0", "full_rate: {nominal: 6.0"),
-        ("saturation_power: {nominal: 1.6", "saturation_power: {nominal: 0.25"),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_wire_shows_in_the_result(tmp_path: Path, name: str) -> None:
-    """No pump, no probe, a modulator near its maximum: a warning says where to look."""
-    result = rehearse(tmp_path, 3, changed(tmp_path, *WRONG[name]))
-    assert result.estimate is not None
-    assert any("where to look" in flag for flag in result.estimate.flags), result.estimate
-
-
 def test_a_pump_far_too_strong_is_refused_with_its_rate(tmp_path: Path) -> None:
     """At four times the decay rate the atoms relax within the gate; the fault names the pump."""
     laboratory = changed(

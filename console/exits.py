@@ -40,6 +40,7 @@ def errors_told() -> Iterator[None]:
 
     from ..instruments.errors import CalibrationError, CavityLabError, StationFileError
     from ..protocols import UnknownProtocolError
+    from ..protocols.engine import ResumeError
     from ..protocols.engine.until import UntilError
     from ..protocols.recording.errors import RecordingError, RunNotFoundError
 
@@ -49,21 +50,20 @@ def errors_told() -> Iterator[None]:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         say_error(f"{error.title}: " + "; ".join(lines))
         raise SystemExit(ExitCode.USAGE) from error
-    except (
-        StationFileError,
-        CalibrationError,
-        UnknownProtocolError,
-        UntilError,
-        RunNotFoundError,
-    ) as error:
+    except (CavityLabError, RecordingError, UnknownProtocolError, UntilError) as error:
         say_error(str(error))
-        raise SystemExit(ExitCode.USAGE) from error
-    except (CavityLabError, RecordingError) as error:
-        say_error(str(error))
-        for note in getattr(error, "__notes__", ()):
+        notes = getattr(error, "__notes__", ())
+        for note in notes:
             print(f"  {note}", file=sys.stderr)
-        unsafe = any("NOT SAFE" in note for note in getattr(error, "__notes__", ()))
-        raise SystemExit(ExitCode.UNSAFE if unsafe else ExitCode.FAILED) from error
+        if any("NOT SAFE" in note for note in notes):
+            raise SystemExit(ExitCode.UNSAFE) from error
+        # These say what was wrong with the call or a file; nothing was touched.
+        wrong = (
+            StationFileError, CalibrationError, UnknownProtocolError, UntilError,
+            RunNotFoundError, ResumeError,
+        )  # fmt: skip
+        code = ExitCode.USAGE if isinstance(error, wrong) else ExitCode.FAILED
+        raise SystemExit(code) from error
     except KeyboardInterrupt:
         say_error("stopped by the user")
         raise SystemExit(ExitCode.STOPPED) from None

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from cavitylab.instruments.drivers.moglabs_xrf import MOGLabsXRF, TableEntry
+from cavitylab.instruments.drivers.moglabs_xrf_language import parse_info
 from cavitylab.instruments.errors import InstrumentError, LimitError, LinkError
+from cavitylab.instruments.simulated.devices.moglabs_xrf import MOGLabsXRF as SimulatedXRF
+from cavitylab.instruments.simulated.laboratory import Laboratory
+from cavitylab.instruments.simulated.links import Link
 
 ADDRESS = "TCPIP0::10.0.0.1::7802::SOCKET"
 Bench = Callable[..., str]
@@ -35,6 +39,21 @@ class TestSteadyOutput:
         assert identity["vendor"] == "MOGLabs"
         assert identity["model"] == "XRF421"
         assert identity["serial"]
+
+    def test_units_on_one_table_have_serial_numbers_of_their_own(self) -> None:
+        """Three synthesizers can be told apart; a laboratory file may state a number."""
+        table = Laboratory()
+        units = [
+            SimulatedXRF(name, table) for name in ("rf_cavity", "rf_couplings", "rf_coupling_3")
+        ]
+        units.append(SimulatedXRF("rf", table, {"serial": "A00042"}))
+        found = []
+        for unit in units:
+            link = Link(table, unit, unit.name, framed=False)
+            info, version = (parse_info(str(unit.handle(q, link))) for q in ("INFO", "VERSION"))
+            assert info["serial"] == version["serial"]
+            found.append(info["serial"])
+        assert len(set(found)) == 4 and found[-1] == "A00042"
 
     def test_loading_writes_nothing(self, rf: MOGLabsXRF) -> None:
         """Only the two questions of the identity."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
+from zlib import crc32
 
 from ..lines import Stretch
 from ..links import Link
@@ -38,8 +39,9 @@ class MOGLabsXRF(SimulatedDevice):
     latency = (1.0e-3, 0.3e-3)
     port = 7802
     defaults: ClassVar[Mapping[str, Any]] = {
-        "info": "MOGLabs XRF421 agile RF synthesizer, serial A00001",
-        "version": "UNIT: XRF421 v1.12.2, FPGA: 1.4, serial: A00001",
+        "info": "MOGLabs XRF421 agile RF synthesizer, serial {serial}",
+        "version": "UNIT: XRF421 v1.12.2, FPGA: 1.4, serial: {serial}",
+        "serial": "",  # empty: one that follows from the name, so that no two units share it
         "limit_dbm": 30.0,
     }
 
@@ -109,11 +111,15 @@ class MOGLabsXRF(SimulatedDevice):
             raise Refused(f"Invalid channel, {fields[0] if fields else 'none'}")
         return self.channels[int(fields[0])]
 
+    def _with_serial(self, answer: str) -> str:
+        serial = str(self.settings["serial"]) or f"A{crc32(self.name.encode()) % 100_000:05d}"
+        return str(self.settings[answer]).replace("{serial}", serial)
+
     def _info(self, fields: list[str]) -> str:
-        return str(self.settings["info"])
+        return self._with_serial("info")
 
     def _version(self, fields: list[str]) -> str:
-        return str(self.settings["version"])
+        return self._with_serial("version")
 
     def _temperature(self, fields: list[str]) -> str:
         return "CH1: 41.2 degC, CH2: 41.9 degC, PSU: 36.0 degC"

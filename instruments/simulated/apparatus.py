@@ -54,6 +54,8 @@ _TWO_ENSEMBLE_LINES = (
     "counter.gate",
 )
 
+_PUMPED_LINES = ("pump.rf", "pump.switch", "light", "probe", "counter.gate")
+
 _TWO_MODE_LINES = (
     *(f"{beam}.{what}" for beam in (*RAMAN, *ANALYSIS) for what in ("rf", "switch")),
     "gradient.current",
@@ -84,52 +86,48 @@ _SUPERRADIANT_LINES = (
     "counter.gate",
 )
 
+
+def _kind(
+    lines: tuple[str, ...],
+    truth: type[FilePart],
+    drifts: type[FilePart],
+    draw: Callable[[Any, int], Any],
+    apparatus: Callable[[Any, int, Any], Apparatus],
+) -> ApparatusKind:
+    """A kind whose hidden truth is drawn from the file's for the seed, then handed on."""
+
+    def build(entry: Any, seed: int, drifting: Any) -> Apparatus:
+        return apparatus(draw(entry, seed), seed, drifting)
+
+    return ApparatusKind(lines, truth, drifts, build)
+
+
 _KINDS: dict[str, ApparatusKind] = {
-    "two_ensemble_cavity": ApparatusKind(
-        lines=_TWO_ENSEMBLE_LINES,
-        truth=TwoEnsembleTruthEntry,
-        drifts=DriftsEntry,
-        build=lambda truth, seed, drifts: TwoEnsembleCavity(draw_truth(truth, seed), seed, drifts),
+    "two_ensemble_cavity": _kind(
+        _TWO_ENSEMBLE_LINES, TwoEnsembleTruthEntry, DriftsEntry, draw_truth, TwoEnsembleCavity
     ),
-    "relaxing_pair": ApparatusKind(
-        lines=_TWO_ENSEMBLE_LINES,
-        truth=RelaxingTruthEntry,
-        drifts=DriftsEntry,
-        build=lambda truth, seed, drifts: RelaxingPair(
-            draw_relaxing_truth(truth, seed), seed, drifts
-        ),
+    "relaxing_pair": _kind(
+        _TWO_ENSEMBLE_LINES, RelaxingTruthEntry, DriftsEntry, draw_relaxing_truth, RelaxingPair
     ),
-    "pumped_cavity": ApparatusKind(
-        lines=("pump.rf", "pump.switch", "light", "probe", "counter.gate"),
-        truth=PumpedTruthEntry,
-        drifts=PumpedDriftsEntry,
-        build=lambda truth, seed, drifts: PumpedCavity(
-            draw_pumped_truth(truth, seed), seed, drifts
-        ),
+    "pumped_cavity": _kind(
+        _PUMPED_LINES, PumpedTruthEntry, PumpedDriftsEntry, draw_pumped_truth, PumpedCavity
     ),
-    "two_mode_cavity": ApparatusKind(
-        lines=_TWO_MODE_LINES,
-        truth=TwoModeTruthEntry,
-        drifts=DriftsEntry,
-        build=lambda truth, seed, drifts: TwoModeCavity(
-            draw_two_mode_truth(truth, seed), seed, drifts
-        ),
+    "two_mode_cavity": _kind(
+        _TWO_MODE_LINES, TwoModeTruthEntry, DriftsEntry, draw_two_mode_truth, TwoModeCavity
     ),
-    "squeezed_waveguide": ApparatusKind(
-        lines=_SQUEEZED_LINES,
-        truth=SqueezedTruthEntry,
-        drifts=PumpedDriftsEntry,
-        build=lambda truth, seed, drifts: SqueezedEnsemble(
-            draw_squeezed_truth(truth, seed), seed, drifts
-        ),
+    "squeezed_waveguide": _kind(
+        _SQUEEZED_LINES,
+        SqueezedTruthEntry,
+        PumpedDriftsEntry,
+        draw_squeezed_truth,
+        SqueezedEnsemble,
     ),
-    "superradiant_cavity": ApparatusKind(
-        lines=_SUPERRADIANT_LINES,
-        truth=SuperradiantTruthEntry,
-        drifts=PumpedDriftsEntry,
-        build=lambda truth, seed, drifts: SuperradiantCavity(
-            draw_superradiant_truth(truth, seed), seed, drifts
-        ),
+    "superradiant_cavity": _kind(
+        _SUPERRADIANT_LINES,
+        SuperradiantTruthEntry,
+        PumpedDriftsEntry,
+        draw_superradiant_truth,
+        SuperradiantCavity,
     ),
 }
 

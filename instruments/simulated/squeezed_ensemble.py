@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...models.squeezed_reservoir import SqueezedReservoir
 from ...models.squeezed_reservoir_dynamics import evolved_density_matrices, squeezed_evolution
+from ...models.table_draws import cells_of
 from .beams import TWO_PI
 from .draws import shot_uniforms
 from .lines import Timeline
@@ -62,8 +63,7 @@ class SqueezedEnsemble(PreparedEnsembles[SqueezedShot]):
         """Atoms up, (shots, 1), drawn from the exact distribution."""
         ladder = self._ladders.get_or(did, lambda: np.cumsum(self.populations(did)))
         draws = shot_uniforms(self.seed, "projection", shots) * ladder[-1]
-        found = np.minimum(np.searchsorted(ladder, draws, side="right"), self.truth.atoms)
-        return np.asarray(found[:, None], dtype=np.float64)
+        return np.asarray(cells_of(ladder, draws)[:, None], dtype=np.float64)
 
     def populations(self, did: SqueezedShot) -> NDArray[np.float64]:
         """Chances of 0 … N atoms up."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.table_draws import cells_of
 from ...models.two_mode_squeezing_outcomes import (
     PairLight,
     PairState,
@@ -206,8 +207,7 @@ class TwoModeCavity:
         """Atoms in the counted state, (shots, 2), drawn from the exact distribution."""
         ladder = self._ladder(shot, atoms)
         draws = shot_uniforms(self._seed, "projection", shots) * ladder[-1]
-        cells = np.minimum(np.searchsorted(ladder, draws, side="right"), ladder.size - 1)
-        return np.stack(np.divmod(cells, atoms[1] + 1), axis=1).astype(np.int64)
+        return np.stack(np.divmod(cells_of(ladder, draws), atoms[1] + 1), axis=1)
 
     def _ladder(self, shot: TwoModeShot, atoms: tuple[int, int]) -> NDArray[np.float64]:
         """Cumulative P[n1, n2], worked out once for each course of a shot."""

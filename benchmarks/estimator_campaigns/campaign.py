@@ -24,6 +24,9 @@ Records = Mapping[str, Any]
 LEVELS = (0.68, 0.95)
 STANDARD_ERRORS = 3.0
 MOST_FAILURES = 0.01
+ENOUGH, MOST_SCATTER = 100, 0.25
+"""From so many fits on, the error of the rmse may be so large a part of it: else single fits that
+went astray would hide behind their own Monte-Carlo error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +144,22 @@ def replicate(campaign: Campaign, seed: int, number: int) -> Sample:
         else:
             near, far = value - quantity.std, value + quantity.std
         inside = (near <= campaign.truth <= far, low <= campaign.truth <= high)
-        failure = "" if math.isfinite(value) else "not finite"
+        failure = _unanswered(estimate)
+        if failure:
+            value, inside = math.nan, (False, False)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         seconds, value, inside = time.process_time() - start, math.nan, (False, False)
         failure = f"{type(error).__name__}: {error}"
     peers = {name: _peer(answer, records) for name, answer in campaign.peers.items() if answer}
     return Sample(value, inside, seconds, failure, peers)
+
+
+def _unanswered(estimate: Estimate) -> str:
+    """Why an estimate says that it found nothing; "" when it gives a number."""
+    quantity = next(iter(estimate.quantities.values()))
+    if not math.isfinite(quantity.value):
+        return "not finite"
+    return next((flag for flag in estimate.flags if "not determined: " in flag), "")
 
 
 def summarise(campaign: Campaign, samples: Sequence[Sample]) -> list[Row]:
@@ -301,6 +314,8 @@ def _misses(
             misses.append(f"bias > {campaign.bias_limit:.0%}")
     if campaign.time_limit is not None and seconds.value > campaign.time_limit:
         misses.append(f"slower than {1e3 * campaign.time_limit:g} ms")
+    if total >= ENOUGH and efficiency.error > MOST_SCATTER * efficiency.value:
+        misses.append("rmse carried by a few fits")
     if failures > MOST_FAILURES * total:
         misses.append(f"{failures} of {total} fits failed")
     return tuple(misses)

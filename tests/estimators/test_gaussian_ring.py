@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from cavitylab.estimators import EllipsePhase, EstimatorRangeError, ellipse_bounds
+from cavitylab.estimators import (
+    EllipseBeliefs,
+    EllipsePhase,
+    EstimatorRangeError,
+    ellipse_bounds,
+)
 from cavitylab.estimators.bounds import table_information
 from cavitylab.estimators.gaussian_ring import RingLikelihood, fringe_parameter, spin_covariance
 from cavitylab.models.ellipse import EllipseReadout
@@ -126,3 +131,24 @@ def test_large_ensembles_are_fitted_with_the_ring(ellipse_lab) -> None:
     assert estimator.method == "gaussian_ring"
     assert abs(estimate["phase"].value - 0.4) < 5.0 * bound
     assert estimate["phase"].std == pytest.approx(bound, rel=0.25)
+
+
+@pytest.mark.parametrize(("off", "shots", "seed"), [(2.2, 100, 0), (-3.0, 60, 2)])
+def test_a_gain_far_from_its_calibration_is_moved_rather_than_all_shots_called_stray(
+    off: float, shots: int, seed: int
+) -> None:
+    """The ring is 4 % of its radius wide: 3 % of gain, off by off, puts most shots beside it."""
+    spread = np.array([0.025, 0.015, 0.03, 5.0])
+    beliefs = EllipseBeliefs(1000.0, 0.2, math.pi / 2, 20.0, 100.0, np.diag(spread**2))
+    rng = np.random.default_rng(seed)
+    nuisances = beliefs.centre + np.array([0.0, -0.8, off, 0.0]) * spread
+    theta = rng.uniform(0.0, 2 * math.pi, shots)
+    m1, m2, v1, v12, v2 = RingLikelihood(beliefs).moments(0.1, nuisances, theta)
+    first, second = rng.standard_normal((2, shots))
+    two = m2 + v12 / np.sqrt(v1) * first + np.sqrt(v2 - v12**2 / v1) * second
+    counts = np.rint(np.column_stack([m1 + np.sqrt(v1) * first, two]))
+    ellipse = EllipsePhase(beliefs)
+    ellipse.update({"counts": np.maximum(counts, 0.0)})
+    found = ellipse.quick()  # it searches as `estimate` does
+    assert abs(found["phase"].value - 0.1) < 5 * found["phase"].std < 0.02
+    assert found["gain"].value == pytest.approx(20.0 * math.exp(0.03 * off), rel=0.01)

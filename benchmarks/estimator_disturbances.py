@@ -2,7 +2,7 @@
 
     python benchmarks/estimator_disturbances.py [--rows WORD ...] [--runs 12] [--quick]
 
-For pumping snapshots and holds, relaxing ensembles and squeezing, each disturbance is made larger
+For pumping, relaxing ensembles, squeezing, phases and calibrations, each disturbance is made larger
 step by step, with the same random numbers at every step. Printed: the size at which half of the
 runs have p < 1e-3, the bias there in standard deviations of a clean run, and the size at which the
 bias is one. With several quantities the one that is farthest off counts. A disturbance is "told"
@@ -16,14 +16,17 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import numpy as np  # noqa: E402  (after the number of threads is fixed)
+import disturbed_calibrations  # noqa: E402  (after the number of threads is fixed)
+import disturbed_ensembles  # noqa: E402
+import numpy as np  # noqa: E402
+from disturbed_records import SMALL, Array, Disturbance, Records, family, ramp  # noqa: E402
 
 from cavitylab.estimators import (  # noqa: E402
     Calibrated,
@@ -45,71 +48,7 @@ from cavitylab.estimators import (  # noqa: E402
 )
 
 FLAG = 1e-3
-SMALL = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-CLIPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
-Array = np.ndarray
-Records = dict[str, Array]
-Draw = Callable[[float, np.random.Generator], Records]
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """Records with something wrong of a given size, and the fit that believes `excess` in N."""
-
-    estimator: str
-    name: str
-    sizes: tuple[float, ...]
-    draw: Draw
-    fit: Callable[[Records, float], Estimate]
-    quantities: tuple[str, ...]
-    atoms: bool = False  # the size is that of N's error
-
-
-def ramp(size: float, shots: int) -> Array:
-    """From -size/2 to size/2 along the run: its mean is what is estimated."""
-    return size * (np.arange(shots) / (shots - 1.0) - 0.5)
-
-
-def dead(counts: Array, size: float, full: float, rng: np.random.Generator) -> Array:
-    """Counts left by a dead time that takes the share `size` of a full port."""
-    return rng.binomial(np.asarray(counts, dtype=int), 1.0 / (1.0 + size * counts / full))
-
-
-def family(
-    label: str,
-    clean: Callable[..., Records],
-    fit: Callable[[Records, float], Estimate],
-    quantities: tuple[str, ...],
-    full: float,
-    drift: str,
-    excess: tuple[float, ...] = SMALL,
-    clips: tuple[float, ...] = CLIPS,
-) -> Iterator[Disturbance]:
-    """The five disturbances; `clean(rng, fall=…, drift=…)` draws, port 0 saturates."""
-
-    def lost(size: float, rng: np.random.Generator) -> Records:
-        found = clean(rng)
-        return {**found, "counts": dead(found["counts"], size, full, rng)}
-
-    def clipped(size: float, rng: np.random.Generator) -> Records:
-        found = clean(rng)
-        counts = np.array(found["counts"])
-        port = counts if counts.ndim == 1 else counts[:, 0]
-        port[:] = np.minimum(port, round((1.0 - size) * full))
-        return {**found, "counts": counts}
-
-    cases: list[tuple[str, tuple[float, ...], Draw]] = [
-        ("gain falls within the run", SMALL, lambda s, rng: clean(rng, fall=s)),
-        (drift, SMALL, lambda s, rng: clean(rng, drift=s)),
-        ("dead time, of a full port", SMALL, lost),
-        ("one detector saturates, below full", clips, clipped),
-    ]
-    for name, sizes, draw in cases:
-        yield Disturbance(label, name, sizes, draw, fit, quantities)
-    yield Disturbance(
-        label, "believed N too large", excess, lambda _, rng: clean(rng), fit, quantities, True
-    )
 
 
 def snapshots(calibrated: bool) -> Iterator[Disturbance]:
@@ -255,6 +194,8 @@ def disturbances() -> Iterator[Disturbance]:
     yield from relaxation()
     for tomography in (False, True):
         yield from squeezing(tomography)
+    yield from disturbed_ensembles.disturbances()
+    yield from disturbed_calibrations.disturbances()
 
 
 @dataclass(frozen=True)

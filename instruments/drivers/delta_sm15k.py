@@ -19,6 +19,7 @@ from qcodes.validators import Numbers
 from ..errors import InstrumentError, LimitError
 from ..journal import Journal
 from .base import LONGEST_ERROR_QUEUE, finite, flag
+from .current_ramp import checked_rate, current_ramp, output_disobeyed
 from .delta_sm15k_language import REGISTER_A, STEP_PATTERN, parse_error, parse_idn
 from .linked import Identity
 from .remembering import RememberingInstrument
@@ -44,8 +45,6 @@ SHORTEST_WATCHDOG, LONGEST_WATCHDOG = 0.02, 10.0
 SETTING_STEPS = 65535
 """Set values have 16 bits."""
 MOST_STEPS = 2000
-OVERHEAD_STEPS = 100_000
-"""A ramp of more steps than this is a slip of the pen."""
 
 
 class DeltaSM15K(RememberingInstrument):
@@ -172,22 +171,18 @@ class DeltaSM15K(RememberingInstrument):
             InstrumentError: If the supply refuses, or reads back another current.
         """
         self._check("CUR", target, "A")
-        rate = self.ramp_rate if rate is None else rate
-        if not (math.isfinite(rate) and rate > 0):
-            raise LimitError(f"{self.name}: the ramp rate must be > 0 A/s, but is {rate!r}.")
+        rate = checked_rate(self.name, self.ramp_rate if rate is None else rate)
+        # No pause may outlast the watchdog.
+        pause = math.inf if self.watchdog_time is None else 0.5 * self.watchdog_time
         with self.group():
             start = self.ask_float("SOUR:CUR?")
-            span = abs(target - start)
-            steps = max(1, math.ceil(span / self.ramp_step - 1e-3))
-            if self.watchdog_time is not None:  # no pause may outlast the watchdog
-                steps = max(steps, math.ceil(2.0 * span / rate / self.watchdog_time))
-            if steps > OVERHEAD_STEPS:
-                raise LimitError(f"{self.name}: a ramp to {target} A would take {steps} steps.")
+            ramp = current_ramp(
+                self.name, start, target, rate=rate, step=self.ramp_step, longest_pause=pause
+            )
             self._forget("SOUR:CUR?")
-            for step in range(1, steps + 1):
-                value = target if step == steps else start + (target - start) * step / steps
-                self.write(f"SOUR:CUR {value:.4f}")
-                self.clock.wait(span / steps / rate)
+            for amperes in ramp.currents:
+                self.write(f"SOUR:CUR {amperes:.4f}")
+                self.clock.wait(ramp.pause)
         self._confirm("CUR", target, "A")
         self.current.cache.set(target)
 
@@ -324,10 +319,7 @@ class DeltaSM15K(RememberingInstrument):
         self.write(f"OUTP {word}")
         if self._remember("OUTP?").strip() != str(int(on)):
             self._forget("OUTP?")
-            raise InstrumentError(
-                f"{self.name} at {self.address}: the output did not obey OUTP {word}. Look at the "
-                "supply's front panel and its interlock."
-            )
+            raise output_disobeyed(self.name, self.address, word)
         self.output_enabled.cache.set(on)
 
     def _set(self, word: str, value: float, unit: str) -> None:

@@ -19,6 +19,7 @@ from qcodes.validators import Numbers
 from ..errors import InstrumentError, LimitError
 from ..journal import Journal
 from .base import finite, flag
+from .current_ramp import checked_rate, current_ramp, output_disobeyed
 from .kepco_list import CurrentList
 from .linked import Identity
 from .scpi import ScpiInstrument
@@ -38,8 +39,6 @@ UNVERIFIED: tuple[str, ...] = (
 """What no source at hand states; to be tried on the real unit."""
 
 MODES = {"voltage": 0, "current": 1}
-OVERHEAD_STEPS = 100_000
-"""A ramp of more steps than this is a slip of the pen."""
 
 
 class KepcoBOP(ScpiInstrument):
@@ -181,21 +180,15 @@ class KepcoBOP(ScpiInstrument):
         self.check_current(target)
         if self.list.running:
             raise self.refusal("a list is running", "wait for it with list.finish(), or stop it")
-        rate = self.ramp_rate if rate is None else rate
-        if not (math.isfinite(rate) and rate > 0):
-            raise LimitError(f"{self.name}: the ramp rate must be > 0 A/s, but is {rate!r}.")
+        rate = checked_rate(self.name, self.ramp_rate if rate is None else rate)
         with self.group():
             start = self.ask_float("CURR?")
-            # A rounding error of the set current must not cost a step more.
-            steps = max(1, math.ceil(abs(target - start) / self.ramp_step - 1e-3))
-            if steps > OVERHEAD_STEPS:
-                raise LimitError(f"{self.name}: a ramp to {target} A would take {steps} steps.")
-            pause = abs(target - start) / steps / rate
-            for step in range(1, steps):
-                self.write(f"CURR {start + (target - start) * step / steps:.6f}")
-                self.clock.wait(pause)
-            self.write(f"CURR {target:.6f}")
-            self.clock.wait(pause)
+            ramp = current_ramp(
+                self.name, start, target, rate=rate, step=self.ramp_step, longest_pause=math.inf
+            )
+            for amperes in ramp.currents:
+                self.write(f"CURR {amperes:.6f}")
+                self.clock.wait(ramp.pause)
         self._confirm("CURR?", target, self._current_tolerance(), "A")
         self.current.cache.set(target)
 
@@ -231,10 +224,7 @@ class KepcoBOP(ScpiInstrument):
         word = "ON" if on else "OFF"
         self.write(f"OUTP {word}")
         if self.ask_bool("OUTP?") is not on:
-            raise InstrumentError(
-                f"{self.name} at {self.address}: the output did not obey OUTP {word}. Look at the "
-                "supply's front panel and its interlock."
-            )
+            raise output_disobeyed(self.name, self.address, word)
         self.output_enabled.cache.set(on)
 
     def _set_mode(self, code: int) -> None:

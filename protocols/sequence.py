@@ -7,10 +7,11 @@ parts that changed.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..instruments.errors import CavityLabError
 from ..instruments.timeline import Tone, Window
@@ -75,8 +76,34 @@ class ShotSequence(Protocol):
         ...
 
 
+class _Timeline(ABC):
+    """What every sequence does with its windows."""
+
+    __slots__ = ()
+    light: ClassVar[tuple[str, ...]] = LIGHT
+    """Names of the windows that let light through; the others are counting gates."""
+
+    windows: tuple[Window, ...]
+
+    @property
+    def gates(self) -> tuple[Window, ...]:
+        """The counting gates, in order of time."""
+        gates = (window for window in self.windows if window.name not in self.light)
+        return tuple(sorted(gates, key=lambda gate: gate.start))
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
+
+    def check(self) -> None:
+        """Raise SequenceError with all problems at once when there are any."""
+        problems = self.problems()
+        if problems:
+            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
+
+
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(_Timeline):
     """One shot: tones of the two modulators, windows of light and of counting, and its period.
 
     Times are in s after T0, amplitudes in Hz. The windows ``"preparation"`` and ``"pulse"`` let the
@@ -110,12 +137,6 @@ class Sequence:
         return MappingProxyType({"drive": self.drive, "coupling": self.coupling})
 
     @property
-    def gates(self) -> tuple[Window, ...]:
-        """The counting gates, in order of time."""
-        gates = (window for window in self.windows if window.name not in LIGHT)
-        return tuple(sorted(gates, key=lambda gate: gate.start))
-
-    @property
     def dark_time(self) -> float:
         """Time between the end of the preparation and the start of the pulse, in s."""
         return self.window(PULSE).start - self.window(PREPARATION).stop
@@ -130,12 +151,6 @@ class Sequence:
             *self._light_problems(),
             *self._period_problems(),
         ]
-
-    def check(self) -> None:
-        """Raise SequenceError with all problems at once when there are any."""
-        problems = self.problems()
-        if problems:
-            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
 
     def _window_problems(self) -> Iterator[str]:
         names = [window.name for window in self.windows]
@@ -188,7 +203,7 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class PumpSequence:
+class PumpSequence(_Timeline):
     """One shot of a pumped ensemble: the pump's tones, its light, and the gate that counts.
 
     The window ``"pump"`` lets the pump's light through; the one other window lights the probe and
@@ -201,6 +216,8 @@ class PumpSequence:
         period: Time from one T0 to the next, in s.
     """
 
+    light: ClassVar[tuple[str, ...]] = (PUMP,)
+
     pump: tuple[Tone, ...]
     windows: tuple[Window, ...]
     period: float
@@ -210,12 +227,6 @@ class PumpSequence:
         """Tones of the pump's modulator, by the name of its role."""
         return MappingProxyType({PUMP: self.pump})
 
-    @property
-    def gates(self) -> tuple[Window, ...]:
-        """The counting gates, in order of time."""
-        gates = (window for window in self.windows if window.name != PUMP)
-        return tuple(sorted(gates, key=lambda gate: gate.start))
-
     def problems(self) -> list[str]:
         """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
         return [
@@ -224,12 +235,6 @@ class PumpSequence:
             *overlaps("tones of the pump", self.pump),
             *too_long([*self.pump, *self.windows], self.period),
         ]
-
-    def check(self) -> None:
-        """Raise SequenceError with all problems at once when there are any."""
-        problems = self.problems()
-        if problems:
-            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
 
     def _light_problems(self) -> Iterator[str]:
         light = [window for window in self.windows if window.name == PUMP]
@@ -256,7 +261,7 @@ class PumpSequence:
 
 
 @dataclass(frozen=True, slots=True)
-class PulseSequence:
+class PulseSequence(_Timeline):
     """One shot of atoms that nothing prepares: at most one pulse of the drive, then counting.
 
     After the pulse the window ``"preparation"`` may let the coupling's light alone reach the atoms,
@@ -280,12 +285,6 @@ class PulseSequence:
         """Tones of each modulator, by the name of its role."""
         return MappingProxyType({"drive": self.drive, "coupling": self.coupling})
 
-    @property
-    def gates(self) -> tuple[Window, ...]:
-        """The counting gates, in order of time."""
-        gates = (window for window in self.windows if window.name not in LIGHT)
-        return tuple(sorted(gates, key=lambda gate: gate.start))
-
     def problems(self) -> list[str]:
         """Everything that is wrong with the timeline, one sentence each; empty when it is sound."""
         return [
@@ -296,12 +295,6 @@ class PulseSequence:
             *self._decay_problems(),
             *too_long([*self.drive, *self.coupling, *self.windows], self.period),
         ]
-
-    def check(self) -> None:
-        """Raise SequenceError with all problems at once when there are any."""
-        problems = self.problems()
-        if problems:
-            raise SequenceError("the sequence cannot be run: " + "; ".join(problems))
 
     def _pulse_problems(self) -> Iterator[str]:
         pulses = [window for window in self.windows if window.name == PULSE]

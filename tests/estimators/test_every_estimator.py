@@ -162,6 +162,38 @@ def test_constant_and_dark_data_give_no_confident_answer(name, dark) -> None:
     assert refused_or_flagged(name, {**records, column: values})
 
 
+FRINGES = {
+    "adaptive_phase": 20,
+    "detuning_calibration": 100,
+    "ellipse_contrasts": 20,
+    "ellipse_phase": 20,
+    "ellipse_schedule": 20,
+    "gradient_curvature": 50,
+    "joint_ellipses": 20,
+    "rabi_calibration": 100,
+}
+
+
+@pytest.mark.parametrize("name", FRINGES)
+def test_fringes_without_contrast_give_no_confident_answer(name) -> None:
+    """Half of the atoms up whatever was done: refused or flagged."""
+    records, gain = records_of(name), 20 if name == "ellipse_phase" else 1
+    gain = 100 if name == "ellipse_schedule" else gain
+    shape = np.shape(records["counts"])
+    counts = gain * np.random.default_rng(3).binomial(FRINGES[name], 0.5, shape)
+    assert refused_or_flagged(name, {**records, "counts": counts})
+
+
+@pytest.mark.parametrize("name", ["combined_phase", "dead_time_calibration"])
+def test_a_million_shots_are_taken(name) -> None:
+    """Errors shrink, to what the slopes leave in the phases, and nothing overflows."""
+    found = fitted(name, records_of(name, 10**6))
+    first = next(iter(found.quantities.values()))
+    fewer = next(iter(fitted(name, records_of(name, 10**4)).quantities.values()))
+    assert found.shots == 10**6
+    assert 0.0 < first.std < 0.7 * fewer.std
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_calibration")])
 def test_a_calibration_that_stops_early_is_undetermined(name) -> None:
     """One setting, then more, in random order: first the whole range, never a failure."""

@@ -63,7 +63,13 @@ def hysteresis_widths(folder: Path, rates: Sequence[float], shots: int, seed: in
     found = []
     for number, rate in enumerate(rates):
         protocol = PumpingSweep(
-            rate=rate, gate=20e-6, shots_per_point=shots, passes=1, stair=min(0.25, 0.25 * rate)
+            rate=rate,
+            gate=20e-6,
+            points=13,
+            shots_per_point=shots,
+            passes=1,
+            stair=min(0.25, 0.25 * rate),
+            decay_relative_std=1e-3,  # dense: straight lines are to find the half level
         )
         result = rehearse(protocol, folder, find_file("pumped_cavity", ".lab.yaml"), seed + number)
         width, truth = result.estimate["hysteresis_width"], result.truth

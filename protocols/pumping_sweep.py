@@ -47,8 +47,8 @@ class PumpingSweepSettings(PumpedSettings):
     rate: float = Field(
         4.0, ge=0.05, le=300.0, description="speed r of the ramp: ds/dt in units of gamma"
     )
-    points: int = Field(13, ge=5, le=201, description="stairs that are counted, each direction")
-    shots_per_point: int = Field(80, ge=1, le=1_000_000, description="good shots at each of them")
+    points: int = Field(16, ge=5, le=201, description="stairs that are counted, each direction")
+    shots_per_point: int = Field(65, ge=1, le=1_000_000, description="good shots at each of them")
     passes: int = Field(4, ge=1, le=10_000, description="passes over both ramps")
     stair: float = Field(0.25, gt=0, le=1.0, description="height of a stair, in s")
     start: float = Field(

@@ -59,8 +59,15 @@ from .pumping_sweeps import PumpingSweeps
 from .records import RecordError
 from .relaxation_beliefs import RelaxationBeliefs
 from .relaxation_bounds import RelaxationBounds, relaxation_bounds
+from .relaxation_clouds import CloudBeliefs
+from .relaxation_cumulants import RelaxationCumulants
+from .relaxation_cumulants_bounds import relaxation_cumulants_bounds
 from .relaxation_light import LightBeliefs, RelaxationLight
-from .relaxation_sampling import draw_relaxation, draw_relaxation_light
+from .relaxation_sampling import (
+    draw_relaxation,
+    draw_relaxation_clouds,
+    draw_relaxation_light,
+)
 from .relaxation_trace import RelaxationTrace
 from .schedule_beliefs import BiasSetting, ScheduleBeliefs
 from .schedule_bounds import ScheduleBounds, preparation_gain, schedule_bounds
@@ -87,6 +94,7 @@ __all__ = [
     "Bounds",
     "Calibrated",
     "ChainValues",
+    "CloudBeliefs",
     "CombinedPhase",
     "CombinedPhaseBeliefs",
     "CommonPhase",
@@ -129,6 +137,7 @@ __all__ = [
     "RelaxationBeliefs",
     "LightBeliefs",
     "RelaxationBounds",
+    "RelaxationCumulants",
     "RelaxationLight",
     "RelaxationTrace",
     "ScheduleBeliefs",
@@ -158,6 +167,7 @@ __all__ = [
     "detuning_bounds",
     "draw_ramps",
     "draw_relaxation",
+    "draw_relaxation_clouds",
     "draw_relaxation_light",
     "draw_snapshots",
     "draw_sweeps",
@@ -174,6 +184,7 @@ __all__ = [
     "rabi_bounds",
     "ramp_bounds",
     "relaxation_bounds",
+    "relaxation_cumulants_bounds",
     "schedule_bounds",
     "settling_bounds",
     "snapshot_bounds",

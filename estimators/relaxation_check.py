@@ -44,7 +44,7 @@ def check_relaxation(
         light: for each hold the sum of the light's residuals on the outcomes of the atoms, its
             variance, and how the fitted sum changes with each coordinate, (T, coordinates).
     """
-    groups = _groups(shots)
+    groups = groups_of(shots)
     if groups is None:
         return None
     x = optimum.point.x
@@ -93,7 +93,7 @@ def check_relaxation(
     )
 
 
-def _groups(shots: Array) -> NDArray[np.intp] | None:
+def groups_of(shots: Array) -> NDArray[np.intp] | None:
     """Group of each hold: neighbours together until there are enough shots."""
     total = float(shots.sum())
     count = int(min(_MOST_GROUPS, total // _LEAST_IN_GROUP))

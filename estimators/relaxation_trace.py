@@ -33,19 +33,13 @@ from .pumping_posterior import (
 from .records import good_shots, read_column, read_counts, refuse_beyond, refuse_unknown
 from .relaxation_beliefs import RATES, RelaxationBeliefs
 from .relaxation_check import check_relaxation
+from .relaxation_identifiability import identifiability_flags, least_determined
 from .scoring import Optimum, Point, maximise
 
 Array = NDArray[np.float64]
 
 NAME = "relaxation_trace"
 FEWEST_SHOTS = 20
-WORST_CONDITION = 1e4
-"""Condition number of the counts' information on the logarithms of the rates, each scaled to its
-own error, beyond which a combination of them is called undetermined."""
-
-BELIEVED = 0.7
-"""Share of a believed error beyond which the answer for chi is more belief than measurement."""
-
 LONGEST = 300.0
 """Longest hold times Gamma: far beyond any relaxation, and a sign of mistaken units."""
 
@@ -118,18 +112,10 @@ class RelaxationTrace:
             quantities["exchange"] = _shifted(quantities["exchange"], self._beliefs.exchange)
         condition, direction = self._identifiability(coordinates, optimum)
         flags = common_flags(optimum, check, open_names)
-        if condition > WORST_CONDITION:
-            flags.append(
-                f"the counts leave {direction} undetermined (condition number {condition:.1e}): "
-                "the answer there is that of the calibrations; take holds of other lengths"
-            )
+        shares = {}
         if "exchange" in quantities:
-            share = quantities["exchange"].std / self._beliefs.exchange_std
-            if share > BELIEVED:
-                flags.append(
-                    f"exchange is hardly determined: its error is {share:.2f} of the one that was "
-                    "believed; take holds around the first swings of the drive, or more shots"
-                )
+            shares["exchange"] = quantities["exchange"].std / self._beliefs.exchange_std
+        flags += identifiability_flags(condition, direction, shares)
         first = coordinates.all[0]
         return Estimate(
             estimator=self.name,
@@ -179,30 +165,11 @@ class RelaxationTrace:
         return ""
 
     def _identifiability(self, coordinates: Coordinates, optimum: Optimum) -> tuple[float, str]:
-        """Condition number of what the counts say of the rates, and the poorest combination.
-
-        Gain and background are free within their calibrations; the rates' own priors are left
-        out, so that a rate is not called determined because it was believed.
-        """
-        names = [name for name in coordinates.names if name in (*RATES, "exchange")]
-        rates = len(names)
-        weight = coordinates.weight.copy()
-        weight[rates:] = 0.0
-        information = optimum.point.information - np.diag(weight)
-        nuisance = information[rates:, rates:]
-        cross = information[:rates, rates:]
-        left = information[:rates, :rates] - cross @ np.linalg.solve(nuisance, cross.T)
-        scale = np.ones(rates)
+        """Condition number of what the counts say of the rates, and the poorest combination."""
+        scales: dict[str, float] = dict.fromkeys(RATES, 1.0)
         if self._beliefs.free_exchange:
-            scale[-1] = self._beliefs.exchange_std
-        values, vectors = np.linalg.eigh(left * np.outer(scale, scale))
-        poorest = vectors[:, 0]
-        told = " ".join(
-            f"{part:+.2f} {'ln ' * (name in RATES)}{name}"
-            for name, part in zip(names, poorest, strict=True)
-        )
-        floor = max(float(values[0]), 1e-12 * float(values[-1]), 1e-300)
-        return float(values[-1]) / floor, told
+            scales["exchange"] = self._beliefs.exchange_std
+        return least_determined(coordinates, optimum, scales)
 
     def _assumptions(self) -> tuple[str, ...]:
         b = self._beliefs

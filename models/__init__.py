@@ -5,7 +5,8 @@ the Ramsey experiment with two ensembles needs; every system has modules of its 
 
 - two ensembles: `two_ensembles`, `ellipse`, `relaxation`, `relaxation_secular`,
   `relaxation_outcomes`, `trajectories`, `dissipative_gap`, `cumulants`, `cumulants_trajectory`,
-  `cumulants_optimum`, `cumulants_exact`, `cumulant_populations`, `working_point`, `imperfections`, `rotor`
+  `cumulants_optimum`, `cumulants_exact`, `cumulant_populations`, `working_point`,
+  `imperfections`, `rotor`
 - many ensembles and chains: `many_ensembles`, `many_ensembles_metrology`,
   `many_ensembles_readout`, `distributed_sensing`, `chain`, `chain_order`, `chain_sampling`,
   `six_j`, `raman_couplings`

@@ -8,14 +8,18 @@ import numpy as np
 
 from cavitylab.estimators import (
     Calibrated,
+    CloudBeliefs,
     Estimate,
     LightBeliefs,
     RelaxationBeliefs,
+    RelaxationCumulants,
     RelaxationLight,
     RelaxationTrace,
     draw_relaxation,
+    draw_relaxation_clouds,
     draw_relaxation_light,
     relaxation_bounds,
+    relaxation_cumulants_bounds,
 )
 from cavitylab.models.relaxation_outcomes import relaxing_outcomes
 from cavitylab.models.two_ensembles import TwoEnsembles
@@ -135,6 +139,58 @@ def _light_row(spin: float, rabi: float, detuning: float, holds: int, shots: int
     )
 
 
+def _clouds_row(atoms: float, holds: int, shots: int, exact: bool) -> Campaign:
+    """Large ensembles, Omega = 2 S Gamma to the first swing's end; exact shots of few atoms."""
+    rabi = 1e5 if exact else 200.0
+    nominal = {
+        "collective_decay": rabi / atoms,
+        "rabi_frequency": rabi,
+        "detuning_difference": 0.5 * rabi,
+    }
+    truth = nominal["collective_decay"]
+    detector = {"gain": GAIN, "background": BACKGROUND}
+    times = np.repeat(np.linspace(0.4, 5.0, holds) / (2.0 * math.pi * rabi), shots)
+    beliefs = CloudBeliefs(
+        atoms,
+        *(Calibrated(nominal[name], 0.05 * nominal[name]) for name in RATES),
+        gain=Calibrated(GAIN, GAIN_STD * GAIN),
+        background=Calibrated(BACKGROUND, BACKGROUND_STD * BACKGROUND),
+    )
+
+    def draw(rng: np.random.Generator) -> Records:
+        values = nominal | {
+            "gain": GAIN * (1.0 + GAIN_STD * rng.standard_normal()),
+            "background": BACKGROUND * (1.0 + BACKGROUND_STD * rng.standard_normal()),
+        }
+        if exact:
+            return draw_relaxation(0.5 * atoms, values, times, rng)
+        return draw_relaxation_clouds(atoms, values, times, rng)
+
+    def fit(records: Records, level: float = 0.95) -> Estimate:
+        estimator = RelaxationCumulants(beliefs)
+        estimator.update(records)
+        return estimator.estimate(level)
+
+    def bound(value: float) -> float:
+        values = nominal | detector | {"collective_decay": value}
+        return relaxation_cumulants_bounds(beliefs, values, times)["collective_decay"]
+
+    return Campaign(
+        name=f"relaxation by cumulants, decay rate, N={atoms:g}{' (exact shots)' * exact}",
+        range=f"Omega=2SGamma, Delta/Omega=0.5, Omega t to 5, n={times.size}",
+        truth=truth,
+        draw=draw,
+        fit=fit,
+        bound=bound,
+        limit=1.15,
+        coverage_limit=0.93,
+        peers={},
+        quantity="collective_decay",
+        time_limit=1.0,
+        replicates=200,
+    )
+
+
 def rows() -> list[Campaign]:
     """Two, four and six atoms in each ensemble; two and four with the light of the cavity.
 
@@ -144,6 +200,9 @@ def rows() -> list[Campaign]:
         _row(1.0, 250.0, 250.0, 10, 100),
         _row(3.0, 600.0, 400.0, 12, 150),
         _light_row(1.0, 600.0, 400.0, 12, 100),
+        _clouds_row(12.0, 10, 100, exact=True),
+        _clouds_row(2000.0, 10, 100, exact=False),
+        _clouds_row(1e6, 10, 100, exact=False),
         _row(2.0, 600.0, 400.0, 12, 100),
         _light_row(2.0, 600.0, 400.0, 12, 300),
     ]

@@ -13,6 +13,7 @@ from cavitylab.estimators import (
     BiasSetting,
     Calibrated,
     ChainValues,
+    CloudBeliefs,
     CountingBeliefs,
     DecayBeliefs,
     DetuningBeliefs,
@@ -25,6 +26,7 @@ from cavitylab.estimators import (
     SpectroscopyCalibration,
     SqueezingBeliefs,
     draw_ramps,
+    draw_relaxation_clouds,
     draw_snapshots,
     draw_sweeps,
 )
@@ -195,6 +197,25 @@ def _lit(rng: np.random.Generator, shots: int) -> Records:
     return {**records, "light": rng.poisson(0.8 * np.asarray(records["time"]))}
 
 
+CLOUDS = CloudBeliefs(
+    40.0,
+    Calibrated(1.0, 0.05),
+    Calibrated(40.0, 2.0),
+    Calibrated(20.0, 1.0),
+    Calibrated(20.0, 0.6),
+    Calibrated(5.0, 0.5),
+    efficiency=Calibrated(0.5, 0.05),
+    output_background=Calibrated(50.0, 5.0),
+)
+
+
+def _clouds(rng: np.random.Generator, shots: int) -> Records:
+    rates = {"collective_decay": 1.0, "rabi_frequency": 40.0, "detuning_difference": 20.0}
+    counters = {"gain": 20.0, "background": 5.0, "efficiency": 0.5, "output_background": 50.0}
+    times = np.resize([0.003, 0.006, 0.009], shots)
+    return dict(draw_relaxation_clouds(40.0, rates | counters, times, rng))
+
+
 # ---- calibrations by pulses on atoms that start down: two ensembles of 10 atoms ------------------
 
 COUNTING = CountingBeliefs(10, (50.0, 150.0), (12.5, 210.0))
@@ -338,6 +359,7 @@ CASES: dict[str, Case] = {
     "pumping_snapshots": Case({"atoms": 20}, _snapshots, atoms=False),  # the gain is free
     "pumping_sweeps": Case({"atoms": 20, "method": "moments"}, _sweeps, atoms=False, shots=3),
     "rabi_calibration": Case({"atoms": 100, "frequency_range": _FLOP_RANGE}, _flops),
+    "relaxation_cumulants": Case({"beliefs": CLOUDS}, _clouds),
     "relaxation_light": Case({"beliefs": LIT}, _lit),
     "relaxation_trace": Case(
         {

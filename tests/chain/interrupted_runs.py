@@ -62,9 +62,11 @@ class AdaptiveBias(RamseyEllipse):
 def tracked() -> Tracked:
     """A short measurement of the Rabi frequency, tracked by another: four blocks each."""
     settings: dict[str, Any] = {"shots": 6, "dark_shots": 2, "turns": (0.25, 0.5, 0.75)}
+    both: list[Any] = [CalibrateAtomNumber(**settings) for _ in range(2)]
+    signal, reference = both
     return Tracked(
-        CalibrateAtomNumber(**settings),
-        CalibrateAtomNumber(**settings),
+        signal,
+        reference,
         rounds=3,
         diffusion=(1.0, 1e5),
         share=0.4,

@@ -32,7 +32,8 @@ ATOMS = 100
 def one_seed(task: tuple[int, int]) -> dict[str, float]:
     """Run one demo and its independent bound; everything the table needs, as plain numbers."""
     seed, shots = task
-    from cavitylab.console.execute import Order, rehearse_and_run, run_document
+    from cavitylab.console.execute import run_document
+    from cavitylab.protocols.order import Order, rehearse_and_run
 
     with tempfile.TemporaryDirectory() as folder:
         order = Order(

@@ -128,7 +128,7 @@ def attempt(case: Case, seed: int) -> Outcome:
 
 def blind_run(case: Case, seed: int) -> Outcome:
     """Rehearse one protocol in the laboratory of one seed, and compare with its truth."""
-    from cavitylab.console.execute import Order, rehearse_and_run
+    from cavitylab.protocols.order import Order, rehearse_and_run
     from cavitylab.protocols.planning import supposed
 
     begun, busy = time.perf_counter(), time.process_time()

@@ -64,7 +64,8 @@ def demo(
 
     Example: `cavitylab demo --seed 3`
     """
-    from .execute import Order, execute
+    from ..protocols.order import Order
+    from .execute import execute
 
     order = Order(
         protocol="ramsey_ellipse",
@@ -122,7 +123,8 @@ def run(
     Examples: `cavitylab run ramsey_ellipse --set shots=500 --until "std(phase) < 2e-3"`,
     `cavitylab run --resume data/2026-11-21/101500_ramsey-ellipse_1a2b3c`
     """
-    from .execute import Order, execute, parse_settings
+    from ..protocols.order import Order
+    from .execute import execute, parse_settings
 
     if (protocol is None) == (resume is None):
         raise typer.BadParameter("give the name of a protocol, or --resume RUN", param_hint="run")

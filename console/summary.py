@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..protocols.engine import RunResult
+    from ..protocols.order import Order
     from ..protocols.protocol import ExperimentProtocol
-    from .execute import Order
 
 
 def opening_line(order: Order) -> str:

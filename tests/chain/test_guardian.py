@@ -87,7 +87,7 @@ def test_a_living_engine_and_a_goodbye_are_respected(bench, tmp_path):
     time.sleep(1.0)
     assert bench.sent() == before
     run.send_signal(signal.SIGCONT)
-    out, said = run.communicate(timeout=60)
+    out, said = run.communicate(timeout=250)
     assert run.returncode == 0 and out.splitlines()[-1] == "done" and "guardian" not in said
     assert bench.unsafe() == []
     with pytest.raises(ProcessLookupError):
@@ -102,7 +102,7 @@ def rescue(station: Path, log: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=250,
     )
 
 
@@ -135,7 +135,7 @@ def test_a_station_that_somebody_else_has_by_then_is_left_alone(bench, tmp_path)
     assert done.returncode == 4 and f"process {run.pid}" in done.stderr
     assert "nothing was touched" in done.stderr
     run.send_signal(signal.SIGTERM)
-    out, _ = run.communicate(timeout=60)
+    out, _ = run.communicate(timeout=250)
     assert out.splitlines()[-1].startswith("stopped") and bench.unsafe() == []
 
 

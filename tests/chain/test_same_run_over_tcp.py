@@ -75,7 +75,7 @@ def served():
             break
     yield lines
     process.terminate()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=250) == 0
 
 
 def sent(trace):
@@ -96,7 +96,7 @@ def test_tcp_and_in_process_send_the_same_and_count_the_same(served, tmp_path):
         + ["--trace", str(tmp_path / "tcp.txt")],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -131,7 +131,7 @@ def test_nothing_behind_the_addresses_gives_one_message_with_every_name(tmp_path
         + ["--data", str(tmp_path / "data")],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1

@@ -125,9 +125,9 @@ def test_the_command_writes_the_picture_and_still_prints_the_quantities(tmp_path
     """`predict MODEL key=value --figure F` prints as without it and writes F."""
     path = tmp_path / "state.pdf"
     command = [sys.executable, "-m", "cavitylab", "predict", "two_mode_squeezing", "S=5", "r=1"]
-    plain = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    plain = subprocess.run(command, capture_output=True, text=True, timeout=250, check=True)
     done = subprocess.run(
-        [*command, "--figure", str(path)], capture_output=True, text=True, timeout=100, check=True
+        [*command, "--figure", str(path)], capture_output=True, text=True, timeout=250, check=True
     )
     assert done.stdout == plain.stdout
     assert path.read_bytes().startswith(b"%PDF")
@@ -140,7 +140,7 @@ def test_a_picture_that_cannot_be_written_is_refused_first(place, words, tmp_pat
     """A wrong ending or a missing folder is a usage error, before anything is computed."""
     command = [sys.executable, "-m", "cavitylab", "predict", "two_mode_squeezing", "S=5", "r=1"]
     done = subprocess.run(
-        [*command, "--figure", str(tmp_path / place)], capture_output=True, text=True, timeout=100
+        [*command, "--figure", str(tmp_path / place)], capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 2
     assert words in done.stderr and done.stdout == ""

@@ -193,7 +193,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_an_interrupted_run_is_an_abort_with_every_acknowledged_shot(tmp_path):
     """A process that was killed: exit status "abort", and nothing acknowledged is missing."""
     script = DYING.format(folder=str(Path(__file__).parent), data=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=250)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     (folder,) = tmp_path.glob("*/*")
     found = checked(Run.open(folder))

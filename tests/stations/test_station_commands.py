@@ -317,7 +317,7 @@ def test_monitor_stops_safely(number: signal.Signals) -> None:
         try:
             assert process.stdout.readline().startswith("point 1: ")
             process.send_signal(number)
-            rest, _ = process.communicate(timeout=100)
+            rest, _ = process.communicate(timeout=250)
         finally:
             process.kill()
     assert process.returncode == 3

@@ -123,7 +123,7 @@ def test_an_ended_client_is_continued(undisturbed, grid, tmp_path, ending):
         start_new_session=True,
     )
     workers = ended_after(client, lines=2, ending=ending)
-    errors = client.communicate(timeout=60)[1]
+    errors = client.communicate(timeout=250)[1]
     (folder,) = tmp_path.glob("*/*")
     if ending is signal.SIGINT:
         assert client.returncode == 3, errors
@@ -135,7 +135,7 @@ def test_an_ended_client_is_continued(undisturbed, grid, tmp_path, ending):
         [*words, "--resume", str(folder), "--workers", "2", "--json"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -203,7 +203,7 @@ def test_tasks_that_fail_are_told_and_tried_again(small, tmp_path):
         [*words, *options, "--seeds", "3", "--workers", "1", "--data", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 1, done.stderr
     assert "too short" in done.stdout and "--resume" in done.stdout

@@ -110,9 +110,24 @@ class RamseyEstimate:
                 advice.append(_MISFIT)
         advice += self._coil.flags()
         facts = {**found.diagnostics, **self._coil.facts()}
-        taken = found.assumptions if self._coil.shots else (*found.assumptions, _UNCHECKED)
+        taken = (*found.assumptions, *self._mirrored(found))
+        taken = taken if self._coil.shots else (*taken, _UNCHECKED)
         diagnostics = {**facts, "flags": [*found.flags, *advice]}
         return replace(found, assumptions=taken, diagnostics=diagnostics)
+
+    def _mirrored(self, found: Estimate) -> tuple[str, ...]:
+        """The other signal that one bias phase cannot tell from the one found, if it may be."""
+        beliefs = self._inner.beliefs
+        if isinstance(beliefs, ScheduleBeliefs):
+            return ()
+        other = -(found["signal"].value + 2 * beliefs.bias_phase)
+        other = math.remainder(other, math.pi)
+        if not self._range[0] <= other <= self._range[1]:
+            return ()
+        return (
+            f"the signal is not {other:.4g} rad, which gives the same counts at this one bias "
+            "phase (a narrower `signal_range` rules it out, two stages tell)",
+        )
 
     def _contradictions(self, found: Estimate) -> list[str]:
         told = []

@@ -31,6 +31,8 @@ def test_the_phase_is_found_in_a_rehearsal(tmp_path):
     assert abs(phase.value - truth["phase"]) < 5 * phase.std
     signal = result.estimate["signal"]
     assert abs(signal.value - truth["signal"]) < 5 * signal.std
+    (other,) = [line for line in result.estimate.assumptions if "the same counts" in line]
+    assert f"{-signal.value - 2 * 0.12:.4g} rad" in other
     assert result.gain_db > 3  # about 6 dB; the working point has a real gain
     assert phase.std == pytest.approx(result.bounds.cramer_rao_std, rel=0.25)
     assert result.run.state == "complete" and result.run.verify().ok

@@ -205,7 +205,9 @@ def closure_error(parameters: RelaxingClouds, times: ArrayLike) -> ClosureError:
     return ClosureError(np.maximum.accumulate(wrong)[at], np.maximum.accumulate(spreads)[at])
 
 
-def follow(system: Equations, rates: Array, turns: Array, times: Array) -> Array:
+def follow(
+    system: Equations, rates: Array, turns: Array, times: Array, start: Array | None = None
+) -> Array:
     """Moments and their slopes, (1 + k, m, T); nan from where a solution runs away.
 
     Args:
@@ -213,6 +215,7 @@ def follow(system: Equations, rates: Array, turns: Array, times: Array) -> Array
         rates: values of `RATES`.
         turns: (k, rates) how they change with what slopes are wanted by.
         times: (T,) rising.
+        start: (m,) moments at zero; all atoms down by default.
     """
     plain, by_rate = system.matrices(rates)
     size, count = len(system.names), len(turns)
@@ -221,6 +224,8 @@ def follow(system: Equations, rates: Array, turns: Array, times: Array) -> Array
     for name in ("z1", "z2"):
         if name in system.names:
             state[system.names.index(name), 0] = -1.0
+    if start is not None:
+        state[:, 0] = start
 
     def rate(_: float, flat: Array) -> Array:
         products, changed = system.products_of(flat.reshape(size, 1 + count))

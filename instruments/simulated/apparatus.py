@@ -17,6 +17,7 @@ from .superradiant_cavity import SuperradiantCavity
 from .superradiant_truth import MOST_ENSEMBLES, SuperradiantTruthEntry, draw_superradiant_truth
 from .truth import DriftsEntry, FilePart, TwoEnsembleTruthEntry, draw_truth
 from .two_ensemble_cavity import TwoEnsembleCavity
+from .two_ensemble_clouds import CloudsTruthEntry, RelaxingClouds
 from .two_ensemble_relaxing import RelaxingPair
 from .two_mode_cavity import TwoModeCavity
 from .two_mode_truth import ANALYSIS, RAMAN, TwoModeTruthEntry, draw_two_mode_truth
@@ -108,6 +109,9 @@ _KINDS: dict[str, ApparatusKind] = {
     ),
     "relaxing_pair": _kind(
         _TWO_ENSEMBLE_LINES, RelaxingTruthEntry, DriftsEntry, draw_relaxing_truth, RelaxingPair
+    ),
+    "relaxing_clouds": _kind(
+        _TWO_ENSEMBLE_LINES, CloudsTruthEntry, DriftsEntry, draw_relaxing_truth, RelaxingClouds
     ),
     "pumped_cavity": _kind(
         _PUMPED_LINES, PumpedTruthEntry, PumpedDriftsEntry, draw_pumped_truth, PumpedCavity

@@ -13,7 +13,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,8 @@ class RelaxingPair(TwoEnsembleCavity):
         drifts: What drifts with the clock; None: nothing.
     """
 
+    most_atoms: ClassVar[int] = MOST_ATOMS
+
     def __init__(self, truth: RelaxingTruth, seed: int, drifts: DriftsEntry | None = None) -> None:
         super().__init__(truth, seed, drifts)
         self.truth: RelaxingTruth = truth
@@ -123,6 +125,7 @@ class RelaxingPair(TwoEnsembleCavity):
                     truth,
                     drive * math.sqrt(1.0 + noise.laser_power),
                     current * (1.0 + noise.coil_current),
+                    most_atoms=self.most_atoms,
                 )
                 early = len(shot.output)
                 drawn, light = self._drawn(shot, truth.atoms, numbers)
@@ -266,6 +269,7 @@ def read_relaxing_shot(
     truth: RelaxingTruth,
     drive_scale: float = 1.0,
     current_scale: float = 1.0,
+    most_atoms: int = MOST_ATOMS,
 ) -> RelaxingShot:
     """Everything that acts on the atoms before they are counted; no steps if nothing does.
 
@@ -273,16 +277,18 @@ def read_relaxing_shot(
         timeline: What the wires did.
         truth: Of the laboratory.
         drive_scale, current_scale: Factors on the Rabi frequency and the coil current.
+        most_atoms: That can be followed.
 
     Raises:
         ApparatusFault: If light acts on the atoms while they are counted, they are probed before,
             or there are too many of them.
     """
-    if truth.atoms > MOST_ATOMS:
+    if truth.atoms > most_atoms:
         raise ApparatusFault(
             f"the laboratory has {truth.atoms} atoms in each ensemble, and the whole density "
-            f"matrix is followed for at most {MOST_ATOMS}: lower atoms_per_ensemble in the "
-            "laboratory file, or take the kind two_ensemble_cavity and wait for the dark state"
+            f"matrix is followed for at most {most_atoms}: lower atoms_per_ensemble in the "
+            "laboratory file, or take the kind relaxing_clouds for the way to the dark state, "
+            "two_ensemble_cavity for that state"
         )
     gates = read_gates(timeline)
     counted = truth.cavity_output is not None

@@ -183,8 +183,13 @@ def test_a_time_out_and_unfit_shots_cost_repeats_and_nothing_else(
     assert code == 0 and done is not None
     assert done["state"] == "DONE" and done["made_safe"] == 1 and not done["unsafe"]
     run, fit = runs.stored("troubled")
-    status = run.load("shot")["status"]
-    assert np.sum(status == 1) == done["shots"] == fit["shots"]
+    shots, points = run.load("shot"), run.load("point")
+    status, place = shots["status"], shots["point_index"]
+    check = (
+        np.asarray(points["coil_check"])[place] if "coil_check" in points else np.zeros(len(place))
+    )
+    assert np.sum(status == 1) == done["shots"]
+    assert np.sum((status == 1) & (check == 0)) == fit["shots"], "a check is no part of the fit"
     assert {2, 3} <= set(status.tolist()), "the open door's block, and the one spoiled shot"
     kinds = [event["kind"] for event in run.events()]
     assert "rejected" in kinds, "the silent timing box"

@@ -27,7 +27,13 @@ from cavitylab.protocols.recording.journal import Journal
 from cavitylab.protocols.recording.layout import DurableFiles
 from cavitylab.protocols.steps import Checkpoint, Note, Set, Shots, TakeEstimate, Wait
 
-SETTINGS = {"shots": 120, "block": 30, "atoms_per_ensemble": 20, "preparation_rabi_hz": 2.5e3}
+SETTINGS = {
+    "shots": 120,
+    "block": 30,
+    "atoms_per_ensemble": 20,
+    "preparation_rabi_hz": 2.5e3,
+    "coil_check": 0,
+}
 SEED = 5
 TOO_MANY = 2350
 """Counts of both ensembles together that some shots exceed: spoiled, so that blocks repeat."""

@@ -149,7 +149,7 @@ def test_sigterm_and_more_ctrl_c_stop_in_the_middle_of_a_block(start, signals):
 @pytest.mark.slow
 def test_ctrl_c_at_a_terminal_pauses_and_a_second_one_at_the_prompt_stops(start):
     """Going on takes further blocks; Ctrl-C at the prompt ends the question and the run."""
-    rehearsal = start({"shots": 2000, "block": 20}, {}, pause=True)
+    rehearsal = start({"shots": 2000, "block": 20, "coil_check": 0}, {}, pause=True)
     rehearsal.until("acknowledged 20")
     rehearsal.tell(signal.SIGINT)
     rehearsal.until("paused")

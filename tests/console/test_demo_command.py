@@ -9,15 +9,24 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
+
+from cavitylab.console.cli import app
 
 COMMAND = [sys.executable, "-m", "cavitylab"]
 
 
-def cavitylab(*args, check=True):
-    """Run the command and return the finished process."""
+def cavitylab(*args):
+    """Run the command in a process of its own, which must end well."""
     done = subprocess.run([*COMMAND, *map(str, args)], capture_output=True, text=True, timeout=250)
-    if check:
-        assert done.returncode == 0, done.stderr + done.stdout
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+def called(*args, code=0):
+    """The command within this process, where only what it says and its exit code matter."""
+    done = CliRunner().invoke(app, [str(word) for word in args])
+    assert done.exit_code == code, done.output
     return done
 
 
@@ -82,12 +91,12 @@ def test_runs_list_show_and_verify_know_the_demo(demo):
     """The data folder can be listed, shown and verified."""
     document, _ = demo
     run = Path(document["run"])
-    listed = json.loads(cavitylab("runs", "list", "--data", run.parents[1], "--json").stdout)
+    listed = json.loads(called("runs", "list", "--data", run.parents[1], "--json").stdout)
     assert [Path(row["run"]).name for row in listed] == [run.name]
     assert listed[0]["shots"] == 408
-    shown = json.loads(cavitylab("runs", "show", run, "--json").stdout)
+    shown = json.loads(called("runs", "show", run, "--json").stdout)
     assert shown["protocol"] == "ramsey_ellipse"
-    verified = json.loads(cavitylab("runs", "verify", run, "--json").stdout)
+    verified = json.loads(called("runs", "verify", run, "--json").stdout)
     assert verified["ok"] and verified["shots"] == 408
 
 
@@ -115,7 +124,7 @@ def test_estimate_reads_counts_from_anywhere(demo, tmp_path):
         "detuning_ratio_std: 0.03\npulse_area_std: 0.02\ngain_std: 0.03\nbackground_std: 2.5\n",
         encoding="utf-8",
     )
-    found = json.loads(cavitylab("estimate", table, "--beliefs", beliefs, "--json").stdout)
+    found = json.loads(called("estimate", table, "--beliefs", beliefs, "--json").stdout)
     phase = found["estimates"]["phase"]
     assert abs(phase["value"] - document["truth"]["phase"]) < 5 * phase["std"]
 
@@ -140,26 +149,23 @@ def test_estimate_refuses_a_broken_table(tmp_path, content, message):
         "detuning_ratio_std: 0.03\npulse_area_std: 0.02\ngain_std: 0.03\nbackground_std: 2.5\n",
         encoding="utf-8",
     )
-    done = cavitylab("estimate", table, "--beliefs", beliefs, check=False)
-    assert done.returncode == 2
+    done = called("estimate", table, "--beliefs", beliefs, code=2)
     assert message in done.stderr or f"{table}:" in done.stderr
 
 
 def test_wrong_setting_is_refused_before_anything_opens(tmp_path):
     """An unknown or absurd setting names itself and the rule; exit code 2, no run on disk."""
-    done = cavitylab(
-        "run", "ramsey_ellipse", "--set", "shotz=5", "--data", tmp_path / "d", check=False
-    )
-    assert done.returncode == 2 and "shotz" in done.stderr
-    done = cavitylab("run", "ramsey", "--data", tmp_path / "d", check=False)
-    assert done.returncode == 2 and "ramsey_ellipse" in done.stderr
+    done = called("run", "ramsey_ellipse", "--set", "shotz=5", "--data", tmp_path / "d", code=2)
+    assert "shotz" in done.stderr
+    done = called("run", "ramsey", "--data", tmp_path / "d", code=2)
+    assert "ramsey_ellipse" in done.stderr
     assert not (tmp_path / "d").exists()
 
 
 def test_station_check_identifies_every_instrument():
     """The shipped station, connected to its laboratory, tells who answers and that all is well."""
     document = json.loads(
-        cavitylab(
+        called(
             "station", "check", "two_ensemble", "--rehearse", "two_ensemble.lab.yaml", "--json"
         ).stdout
     )

@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 _LEVELS = 300  # atoms up to which the levels themselves are filtered
 _FLOOR = 1e-9  # counts; keeps the logarithm of an empty bin's mean finite
+_EXPANDED = 2.0  # roots of k: fewer counts than these are beyond the expansion in k
 _LOWEST = -12.0  # ln(u/u_c) at the beginning of a sweep
 
 
@@ -217,7 +218,8 @@ class _Watch:
         self._mean = bin_time * (values.half_rate * (1.0 + space.x) + values.background)
         jumps = 2.0 * values.decay * np.maximum(1.0 - space.x**2 + 2.0 / atoms, 0.0)
         within = bin_time**3 / 12.0 * values.half_rate**2 * jumps  # see `emission`
-        self._square = self._mean**2 + self._mean - within
+        poisson = self._mean**2 + self._mean
+        self._square = poisson - np.minimum(within, 0.5 * poisson)
         self._z: Array | None = None
         self._pair: Array = np.zeros((2, 0))
         self._total = Surprise(np.zeros(6), np.zeros((6, 6)), np.zeros((6, 4)))
@@ -251,7 +253,8 @@ def emission(
     x moves within the bin, so that its average spreads less about the past than its value
     at the middle. The correction of fourth order (Takahashi and Imada) takes that from
     Poisson's law P: ln P - k (P_y - 2 P_(y-1) + P_(y-2))/P_y, k = dt^3/24 times the rate of
-    (change of the counting rate)^2 by jumps.
+    (change of the counting rate)^2 by jumps. It is an expansion in k/mean^2, which
+    `_expansion_mean` keeps within its range where a bin has next to no counts.
 
     Returns:
         Probabilities over e^top (counts, nodes), top (counts,), and the slopes of their
@@ -263,13 +266,28 @@ def emission(
     nu = 1.0 / atoms
     jumps = 2.0 * values.decay * (1.0 - space.x**2 + 2.0 * nu)
     k = bin_time**3 / 24.0 * values.half_rate**2 * np.maximum(jumps, 0.0)
-    bend = 1.0 - 2.0 * y / mean + y * (y - 1.0) / mean**2
-    by_mean = y / mean - 1.0 - k * (2.0 * y / mean**2 - 2.0 * y * (y - 1.0) / mean**3)
-    by_decay = -k * bend
-    logs = y * np.log(mean) - mean - gammaln(y + 1.0) + by_decay
+    inside, by_inside, by_log_k = _expansion_mean(mean, k)
+    bend = 1.0 - 2.0 * y / inside + y * (y - 1.0) / inside**2
+    turn = -k * (2.0 * y / inside**2 - 2.0 * y * (y - 1.0) / inside**3)
+    by_mean = y / mean - 1.0 + turn * by_inside
+    logs = y * np.log(mean) - mean - gammaln(y + 1.0) - k * bend
+    by_decay = -k * bend + turn * by_log_k
     top = logs.max(axis=1)
     by_rate = by_mean * from_atoms + 2.0 * by_decay
     return np.exp(logs - top[:, None]), top, (by_decay, by_rate, by_mean * bin_time)
+
+
+def _expansion_mean(mean: Array, k: Array) -> tuple[Array, Array, Array]:
+    """The mean that the correction sees, and its slopes by the mean and by ln k.
+
+    It is the mean itself from 2 sqrt(k) on, and falls smoothly to sqrt(k) for none: otherwise
+    a count where none is expected would be certain, and pull the background to zero.
+    """
+    edge = np.maximum(_EXPANDED * np.sqrt(k), _FLOOR)
+    low = mean < edge
+    share = np.where(low, mean / edge, 1.0)
+    inside = np.where(low, 0.5 * edge * (1.0 + share**2), mean)
+    return inside, share, 0.25 * edge * (1.0 - share**2)
 
 
 def _turn(space: Space, state: Array, *, to_nodes: bool) -> Array:

@@ -13,7 +13,7 @@ from scipy.stats import chi2, norm
 
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .pumping_beliefs import Calibrated
-from .scoring import Objective, Optimum, Point, maximise, profile_limit
+from .scoring import Objective, Optimum, Point, inverse_on, maximise, profile_limit
 
 Array = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def quantities_of(
     level: float,
 ) -> tuple[dict[str, Quantity], Array, list[str]]:
     """Quantities, their covariance, and names of those that the data leave open."""
-    x, covariance = optimum.point.x, optimum.covariance
+    x, covariance = optimum.point.x, _covariance(coordinates, optimum)
     reach = float(norm.ppf(0.5 + 0.5 * level))
     slopes = coordinates.slopes(x)
     quantities, open_names = {}, []
@@ -217,6 +217,15 @@ def check_level(level: float) -> None:
     """Refuse a confidence level that is not a probability."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"Argument `level` must lie in (0, 1), but is {level!r}.")
+
+
+def _covariance(coordinates: Coordinates, optimum: Optimum) -> Array:
+    """Of all coordinates; what ran to a bound that only limits the search is not known there."""
+    free = optimum.free.copy()
+    for index, c in enumerate(coordinates.all):
+        resting = c.linear and optimum.point.x[index] <= c.lower
+        free[index] |= c.prior is None and not resting
+    return inverse_on(optimum.point.information, free)
 
 
 def _whole(c: Coordinate) -> float:

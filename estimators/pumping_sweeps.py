@@ -38,6 +38,8 @@ _FEW_SWEEPS = 10
 _METHODS = ("chain", "moments")
 _TEST = "mean counts in merged bins, their covariance from the chain, and the calibrations"
 _SECOND_TEST = "variance and correlation of counts about the filter's predictions"
+_ASTRAY = 2.0  # times the longest bin, where the chain fails
+_CLEAR = 3.0  # standard deviations by which the means tell that bins are long
 _RANGE = 40.0  # in units of the transition's width 2/N
 
 
@@ -113,19 +115,21 @@ class PumpingSweeps:
         atoms, binned = self._beliefs.atoms, [merged(ramp) for ramp in ramps]
         start = sweep_start(atoms, binned, coordinates)
         optimum = fit_means(atoms, binned, coordinates, start)
+        chained = None
         if method == "chain":
-            optimum = maximise(SweepPosterior(atoms, ramps, coordinates), optimum.point.x)
+            chained = _chain_optimum(atoms, ramps, coordinates, optimum)
+            optimum = chained or optimum
+        if not optimum.converged:
+            reason = "the fit found no maximum of the likelihood"
+            return undetermined(name, coordinates, reason, level, self._assumptions(method), facts)
         check = _check(atoms, binned, coordinates, optimum)
-        if method == "chain":
+        if chained is not None:
             check = _with_surprise(check, atoms, ramps, optimum)
         quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
         flags = common_flags(optimum, check, open_names)
         longest = max(ramp.duration / ramp.bins for ramp in ramps) * quantities["decay"].value
-        if method == "chain" and longest > LONGEST_BIN:
-            flags.append(
-                f"bins of {longest:.2g}/gamma are too long for the chain: b and a are biased; "
-                f'take bins below {LONGEST_BIN}/gamma or method="moments"'
-            )
+        if method == "chain":
+            flags += _chain_flags(longest, chained is not None)
         if len({ramp.stop > ramp.start for ramp in ramps}) < 2:
             flags.append("sweeps in one direction only: u_c rests on the lag of the model")
         if self.shots < _FEW_SWEEPS:
@@ -140,7 +144,7 @@ class PumpingSweeps:
             goodness_of_fit=check,
             diagnostics={
                 "flags": flags,
-                "method": method,
+                "method": method if chained is not None else "moments",
                 "log_likelihood": optimum.point.value,
                 "converged": optimum.converged,
                 "evaluations": optimum.iterations,
@@ -205,6 +209,51 @@ class SweepPosterior:
             gradient += found.scores.sum(axis=0)
             information += found.information
         return self._coordinates.with_prior(x, value, gradient, information)
+
+
+def _chain_flags(longest: float, chained: bool) -> list[str]:
+    """What to know of an answer that was to come from the chain, bins of `longest`/gamma."""
+    flags = []
+    if longest > LONGEST_BIN:
+        flags.append(
+            f"bins of {longest:.2g}/gamma are too long for the chain: b and a are biased; "
+            f'take bins below {LONGEST_BIN}/gamma or method="moments"'
+        )
+    if not chained:
+        flags.append(
+            "the chain has no maximum where bins are short against 1/gamma: values and "
+            "intervals are those of the mean counts"
+        )
+    return flags
+
+
+def _chain_optimum(
+    atoms: int, ramps: Sequence[Ramp], coordinates: Coordinates, means: Optimum
+) -> Optimum | None:
+    """Scoring from the fit to means; again within short bins where it leaves them astray.
+
+    The chain is no likelihood where 1/gamma is not long against a bin: a maximum there counts
+    for nothing as long as the means allow a slower decay. None without a maximum.
+    """
+    posterior, start = SweepPosterior(atoms, ramps, coordinates), means.point.x
+    optimum = maximise(posterior, start)
+    longest = math.log(LONGEST_BIN / max(ramp.duration / ramp.bins for ramp in ramps))
+    astray = longest + math.log(_ASTRAY)
+    if optimum.converged and optimum.point.x[1] <= astray:
+        return optimum
+    spread = math.sqrt(float(means.covariance[1, 1])) if means.free[1] else math.inf
+    if start[1] - _CLEAR * spread > longest:
+        return optimum if optimum.converged else None
+    posterior.upper = coordinates.upper.copy()
+    posterior.upper[1] = astray
+    for share in (0.0, 0.1):  # of the counts at the transition, for the background
+        again = start.copy()
+        again[1] = min(start[1], longest - math.log(_ASTRAY))
+        again[3] = max(again[3], share * math.exp(start[2]))
+        found = maximise(posterior, again)
+        if found.converged and found.point.x[1] < astray:
+            return found
+    return None
 
 
 def sweep_coordinates(beliefs: SweepBeliefs, ramps: Sequence[Ramp]) -> Coordinates:

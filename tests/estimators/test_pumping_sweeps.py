@@ -146,6 +146,47 @@ def test_few_polynomials_stand_for_many_atoms(monkeypatch) -> None:
     assert found.scores == pytest.approx(levels.scores, rel=1e-5, abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", [1, 8])
+def test_few_atoms_and_few_sweeps_do_not_pull_the_background_to_zero(seed: int) -> None:
+    """Eight sweeps of 20 atoms: converged, no p-value out of range, intervals hold the truth.
+
+    A bin with next to no counts is beyond the expansion for motion within bins: taken beyond,
+    one count there was certain at a background of zero, and the decay 1.44 +- .003.
+    """
+    rng = np.random.default_rng(seed)
+    ramps = [[0.7, 1.4], [1.4, 0.7]] * 4
+    estimator = PumpingSweeps(SweepBeliefs(20))
+    estimator.update(draw_sweeps(20, ChainValues(1.0, 1.0, 50.0, 5.0), ramps, 4.0, 40, rng))
+    found = estimator.estimate(1.0 - FALSE_ALARM)
+    assert found.diagnostics["converged"] and found.diagnostics["method"] == "chain"
+    assert 0.1 < found["decay"].std < 0.6 and found["background"].std > 0.5
+    for name, true in {**NAMES, "critical_pump": 1.0}.items():
+        assert found[name].interval[0] <= true <= found[name].interval[1], name
+    assert found.goodness_of_fit is not None and found.goodness_of_fit.p_value > FALSE_ALARM
+
+
+@pytest.mark.parametrize("background", [0.0, 0.02, 0.6])
+def test_counts_where_none_are_expected_are_improbable(background: float) -> None:
+    """Without background and excited atoms; slopes of the logarithms by differences."""
+    counts, space = np.arange(6.0), space_of(20, 4.0, 50.0)
+
+    def logs(decay: float, rate: float, extra: float) -> np.ndarray:
+        values = ChainValues(1.0, decay, rate, extra)
+        weights, top, _ = chain.emission(space, 20, counts, values, 0.1)
+        return np.log(weights) + top[:, None]
+
+    here = np.array([1.0, 50.0, max(background, 1e-3)])
+    slopes = chain.emission(space, 20, counts, ChainValues(1.0, *here), 0.1)[2]
+    for index, (slope, scale) in enumerate(zip(slopes, (1.0, 50.0, 1.0), strict=True)):
+        step = np.zeros(3)
+        step[index] = 1e-6 * here[index]
+        found = (logs(*(here + step)) - logs(*(here - step))) / (2e-6 * here[index])
+        assert found * scale == pytest.approx(slope, rel=1e-4, abs=1e-5)
+    assert logs(1.0, 50.0, background).max() < 0.0
+    if background < 0.1:
+        assert logs(1.0, 50.0, background)[1:, 0].max() < math.log(0.01)
+
+
 def test_scores_are_the_derivatives_and_their_steps_add_up_to_the_information() -> None:
     """Central differences; and Cov(score) over 400 sweeps within 5 standard errors."""
     records = _draw(400, 4)

@@ -93,7 +93,8 @@ def test_mistakes_are_named_with_exit_code_2(arguments, words):
 
 def test_without_arguments_models_and_parameters_are_listed():
     """`predict` lists the models, `predict MODEL` its parameters with units."""
-    assert all(name in predict().stdout for name in MODELS)
+    models = predict().stdout
+    assert all(name in models for name in MODELS)
     listing = predict("two_ensembles").stdout
     assert "Rabi frequency" in listing and "Example:" in listing
     assert listing == predict("two_ensembles", "--help").stdout

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from cavitylab.console.cli import app
 from cavitylab.protocols.recording import Run
 
 COMMAND = [sys.executable, "-m", "cavitylab", "run"]
@@ -64,10 +66,15 @@ def test_a_killed_run_is_taken_up_again_by_its_path(tmp_path):
     assert nothing.returncode == 2 and "is complete" in nothing.stderr
 
 
-def test_a_protocol_or_a_run_must_be_named(tmp_path):
-    """Neither, or both, is wrong usage."""
-    assert run(folder=tmp_path).returncode == 2
-    both = run("ramsey_ellipse", "--resume", "x", folder=tmp_path)
-    assert both.returncode == 2 and "--resume RUN" in both.stderr
-    missing = run("--resume", str(tmp_path / "none"), folder=tmp_path)
-    assert missing.returncode == 2 and "holds no run" in missing.stderr
+def test_a_protocol_or_a_run_must_be_named(tmp_path, monkeypatch):
+    """Neither, or both, is wrong usage; so is a run that is not there."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["run", *arguments])
+        assert done.exit_code == 2, done.output
+        return done.stderr
+
+    said()
+    assert "--resume RUN" in said("ramsey_ellipse", "--resume", "x")
+    assert "holds no run" in said("--resume", str(tmp_path / "none"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,6 @@ def draw_relaxation(
     """Means of both ensembles, variances of their sum and difference, and the exact curves."""
     import numpy as np
 
-    from ..models.relaxation_outcomes import relaxing_outcomes
-    from ..models.two_ensembles import TwoEnsembles
     from .figures import DATA, FIT, TRUTH
 
     estimate = result.estimate
@@ -102,16 +101,7 @@ def draw_relaxation(
     holds, y = _atoms_of(result, analysis=0)
     places = np.unique(holds)
     fine = np.linspace(0.0, 1.04 * places.max(), 240)
-    rate = [
-        2 * math.pi * estimate[name].value
-        for name in ("rabi_frequency", "detuning_difference", "collective_decay")
-    ]
-    exchange = 2 * math.pi * _value_of(result, "exchange", protocol.settings.exchange_hz)
-    pair = TwoEnsembles(atoms / 2, rate[0], rate[1], exchange, rate[2])
-    solved = relaxing_outcomes(pair, fine, photons=protocol.settings.cavity_output)
-    tables = solved.probability
-    n = np.arange(atoms + 1.0)
-    both = np.add.outer(n, n), np.subtract.outer(n, n)
+    curves = _fitted_curves(result, protocol, fine)
     for column, (marker, shift) in enumerate((("o", -0.004), ("s", 0.004))):
         mean, error = _grouped(holds, y[:, column], places)
         x = 1e3 * (places + shift * places.max())
@@ -119,9 +109,9 @@ def draw_relaxation(
             x, mean, error, fmt=marker, color=DATA, ms=4, mfc="none" if column else DATA,
             label=f"ensemble {column + 1}",
         )  # fmt: skip
-    means.plot(1e3 * fine, np.einsum("tij,i->t", tables, n), color=FIT, lw=1.5, label="fit, exact")
+    means.plot(1e3 * fine, curves.mean, color=FIT, lw=1.5, label=curves.label)
     means.set_ylabel("atoms up")
-    for which, marker, label in ((both[0], "o", "sum"), (both[1], "s", "difference")):
+    for curve, marker, label in ((curves.sum, "o", "sum"), (curves.difference, "s", "difference")):
         sign = 1.0 if label == "sum" else -1.0
         value = y[:, 0] + sign * y[:, 1]
         noise = _noise(result, analysis=0)
@@ -130,26 +120,71 @@ def draw_relaxation(
             1e3 * places, got, error, fmt=marker, color=DATA, ms=4,
             mfc="none" if sign < 0 else DATA, label=f"Var of the {label}",
         )  # fmt: skip
-        mean = np.einsum("tij,ij->t", tables, which)
-        second = np.einsum("tij,ij->t", tables, which**2)
-        variances.plot(1e3 * fine, second - mean**2, color=FIT, lw=1.5)
+        variances.plot(1e3 * fine, curve, color=FIT, lw=1.5)
     variances.axhline(atoms / 2, color="0.6", lw=0.9, ls=":", label="independent atoms, at most")
     variances.set_ylabel("variance (atoms²), counting noise subtracted")
     for axes in (means, variances):
         axes.set_xlabel("hold (ms)")
         axes.legend(frameon=False, fontsize=8)
-    if solved.photons is None:
+    if curves.photons is None:
         return
     seen = result.records["counts"].values[_good(result, 0)][:, 0].astype(float)
     got, error = _grouped(holds, seen, places)
     means.legend(frameon=False, fontsize=8, loc="lower right")
     light = means.twinx()
     light.errorbar(1e3 * places, got, error, fmt="^", color=TRUTH, ms=4)
-    photons = solved.photons.mean.sum(axis=(1, 2))
-    curve = estimate["efficiency"].value * photons + estimate["output_background"].value * fine
-    light.plot(1e3 * fine, curve, color=TRUTH, lw=1.2, ls="--")
+    seen_light = estimate["efficiency"].value * curves.photons
+    light.plot(
+        1e3 * fine,
+        seen_light + estimate["output_background"].value * fine,
+        color=TRUTH,
+        lw=1.2,
+        ls="--",
+    )
     light.set_ylabel("counts of the cavity's output until then (triangles)", color=TRUTH)
     light.set_ylim(0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """Atoms up in ensemble 1, variances of sum and difference, and photons, against the hold."""
+
+    mean: Any
+    sum: Any
+    difference: Any
+    photons: Any
+    label: str
+
+
+def _fitted_curves(result: RunResult, protocol: ExperimentProtocol, fine: Any) -> _Curves:
+    """Of the fitted rates: exact for few atoms, by cumulant equations for many."""
+    import numpy as np
+
+    from ..models.cumulant_populations import RelaxingClouds, cloud_moments
+    from ..models.relaxation_outcomes import relaxing_outcomes
+    from ..models.two_ensembles import TwoEnsembles
+
+    chosen = protocol.settings
+    names = ("rabi_frequency", "detuning_difference", "exchange", "collective_decay")
+    rabi, detuning, exchange, decay = (
+        2 * math.pi * _value_of(result, name, chosen.exchange_hz) for name in names
+    )
+    if chosen.many:
+        clouds = RelaxingClouds(chosen.atoms_per_ensemble, rabi, detuning, exchange, 0.0, decay)
+        moments = cloud_moments(clouds, fine)
+        (one, across), (_, two) = np.moveaxis(moments.covariance[:, :2, :2], 0, -1)
+        both, twice = one + two, 2.0 * across
+        return _Curves(moments.mean[:, 0], both + twice, both - twice, None, "fit, cumulants")
+    pair = TwoEnsembles(chosen.spin, rabi, detuning, exchange, decay)
+    solved = relaxing_outcomes(pair, fine, photons=chosen.cavity_output)
+    n, tables = np.arange(chosen.atoms_per_ensemble + 1.0), solved.probability
+    spreads = []
+    for which in (np.add.outer(n, n), np.subtract.outer(n, n)):
+        mean = np.einsum("tij,ij->t", tables, which)
+        spreads.append(np.einsum("tij,ij->t", tables, which**2) - mean**2)
+    photons = None if solved.photons is None else solved.photons.mean.sum(axis=(1, 2))
+    first = np.einsum("tij,i->t", tables, n)
+    return _Curves(first, spreads[0], spreads[1], photons, "fit, exact")
 
 
 def draw_tomography(axes: Axes, result: RunResult, protocol: ExperimentProtocol) -> None:

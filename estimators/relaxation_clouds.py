@@ -268,6 +268,7 @@ class Allowance:
 SAFETY = 2.0
 """Closure errors are taken this much larger than they are measured."""
 
+_LEAST_RELATIVE = 2.0  # times N^-1/2: seen of variances where an ensemble turns around
 _LARGEST = 0.5  # closure error over the state's own standard deviation, or of its variance
 
 
@@ -297,4 +298,5 @@ def allowance(beliefs: CloudBeliefs, x: Array, holds: Array) -> Allowance:
     if beliefs.atoms_spread:
         by = beliefs.atoms_spread * scale * solved.mean_slopes[0][:, :size]
         spread = by[:, :, None] * by[:, None, :]
+    relative = np.maximum(relative, _LEAST_RELATIVE / math.sqrt(clouds.atoms))
     return Allowance(mean, np.where(trusted, relative, 0.0), spread, trusted)

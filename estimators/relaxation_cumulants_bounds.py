@@ -21,9 +21,9 @@ def relaxation_cumulants_bounds(
 ) -> RelaxationBounds:
     """Bound for one shot at each of `times`, at true values by name ("collective_decay", …).
 
-    The model is taken as exact: what the closure leaves out, which the estimator allows for, is
-    not in the bound. Independent atoms have the same mean populations, no correlations and no
-    light.
+    The model is taken as exact for the holds that the closure can be trusted at, the others tell
+    nothing: the error that the estimator allows for is not in the bound. Independent atoms have
+    the same mean populations, no correlations and no light.
 
     Raises:
         ValueError: on times that are negative or not finite.
@@ -64,7 +64,7 @@ def cloud_information(
     x = np.array(
         [natural[c.name] if c.linear else np.log(natural[c.name]) for c in coordinates.all]
     )
-    spread = allowance(beliefs, x, holds).spread
+    allowed = allowance(beliefs, x, holds)
     found = []
     for dark, one in ((beliefs, solved), (_dark(beliefs), _independent(solved))):
         names = dark.coordinates().names
@@ -72,9 +72,9 @@ def cloud_information(
         size = moments.mean.shape[1]
         part = np.array([coordinates.names.index(name) for name in names])
         whole = np.zeros((holds.size, len(coordinates.names), len(coordinates.names)))
-        for number in range(holds.size):
+        for number in np.flatnonzero(allowed.trusted):
             whole[number][np.ix_(part, part)] = _of_one(
-                dark, moments, number, spread[number, :size, :size]
+                dark, moments, int(number), allowed.spread[number, :size, :size]
             )
         found.append(whole)
     return found[0], found[1]

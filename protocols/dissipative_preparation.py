@@ -18,9 +18,7 @@ import numpy as np
 from ..estimators import (
     Calibrated,
     Estimate,
-    RelaxationBeliefs,
     SqueezingBeliefs,
-    relaxation_bounds,
 )
 from ..instruments.calibration import Calibration
 from ..instruments.errors import CalibrationError, CavityLabError
@@ -42,6 +40,7 @@ from .dissipative_preparation_estimate import (
     PreparationBeliefs,
     PreparationEstimate,
 )
+from .dissipative_preparation_many import bounds_of
 from .dissipative_preparation_settings import DissipativePreparationSettings
 from .dissipative_preparation_shots import (
     OUTPUT,
@@ -256,18 +255,8 @@ class DissipativePreparation:
             Calibrated(at_gate.parameters[name], float(std))
             for name, std in zip(("gain", "background"), stds, strict=True)
         )
-        rates = RelaxationBeliefs(
-            chosen.spin,
-            decay,
-            rabi,
-            detuning,
-            gain,
-            background,
-            exchange=chosen.exchange_hz,
-            exchange_std=chosen.exchange_std_hz,
-        )
         return PreparationBeliefs(
-            rates=chosen.with_light(rates),
+            rates=chosen.believed(decay, rabi, detuning, gain, background),
             output_window=chosen.output_window if chosen.cavity_output else 0.0,
             pulse_relative_std=_pulse_std(calibrations["drive"], chosen),
             squeezing=SqueezingBeliefs(
@@ -325,7 +314,7 @@ class DissipativePreparation:
         else:
             each = min(shots, self.settings.population_shots) / self.settings.holds
             times = np.repeat(self.settings.hold_grid, max(1, round(each)))
-        found = relaxation_bounds(beliefs, values, times)
+        found = bounds_of(beliefs, values, times)
         name = self.quantities[0]
         return PreparationBounds(found.std[name], found.independent_std[name])
 

@@ -9,7 +9,13 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import Calibrated, Estimate, RelaxationBeliefs, SqueezingBeliefs
+from ..estimators import (
+    Calibrated,
+    CloudBeliefs,
+    Estimate,
+    RelaxationBeliefs,
+    SqueezingBeliefs,
+)
 
 Array = NDArray[np.float64]
 
@@ -47,7 +53,7 @@ REVERSED = (
 )
 
 
-def contradictions(found: Estimate, beliefs: RelaxationBeliefs) -> list[str]:
+def contradictions(found: Estimate, beliefs: RelaxationBeliefs | CloudBeliefs) -> list[str]:
     """Rates, gain and background that are far from their calibrations.
 
     The counts alone give the rates: distances count both errors. Gain and background carry their

@@ -13,17 +13,18 @@ from scipy.special import ndtr, ndtri
 
 from ..estimators import (
     Calibrated,
+    CloudBeliefs,
     Estimate,
     LightBeliefs,
     Quantity,
     RecordError,
     RelaxationBeliefs,
     RelaxationLight,
-    RelaxationTrace,
     SqueezingBeliefs,
     SqueezingTomography,
 )
 from .dissipative_preparation_checks import REVERSED, contradictions, points_back, wrong_pulse
+from .dissipative_preparation_many import trace_of
 
 Array = NDArray[np.float64]
 
@@ -64,7 +65,7 @@ class PreparationBeliefs:
         pulse_relative_std: Of the analysis pulse's Rabi frequency by the drive's calibration.
     """
 
-    rates: RelaxationBeliefs
+    rates: RelaxationBeliefs | CloudBeliefs
     squeezing: SqueezingBeliefs
     output_window: float = 0.0
     pulse_relative_std: float = 0.02
@@ -85,9 +86,9 @@ class PreparationBeliefs:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored["squeezing"].items()
         }
-        kind = LightBeliefs if LIGHT[0] in rates else RelaxationBeliefs
+        kind = LightBeliefs if rates.get(LIGHT[0]) else RelaxationBeliefs
         return cls(
-            kind(**rates),
+            CloudBeliefs(**rates) if "atoms" in rates else kind(**rates),
             SqueezingBeliefs(**squeezing),
             float(stored.get("output_window", 0.0)),
             float(stored.get("pulse_relative_std", 0.02)),
@@ -96,6 +97,8 @@ class PreparationBeliefs:
 
 class PreparationEstimate:
     """`RelaxationTrace` of the populations, `SqueezingTomography` of the turned states.
+
+    Of many atoms `RelaxationCumulants` of the populations alone.
 
     "dark_output" is <J+ J->, photons leaving the cavity in a time 1/Gamma, measured by the same
     turned states: <Jx^2> + <Jy^2> + <Jz>, detection noise subtracted. It vanishes in the pure
@@ -107,9 +110,7 @@ class PreparationEstimate:
     def __init__(self, beliefs: PreparationBeliefs) -> None:
         self._beliefs = beliefs
         rates = beliefs.rates
-        self._rates = (
-            RelaxationLight(rates) if isinstance(rates, LightBeliefs) else RelaxationTrace(rates)
-        )
+        self._rates = RelaxationLight(rates) if isinstance(rates, LightBeliefs) else trace_of(rates)
         self._late: list[Array] = []
         self._turned: list[Array] = []
         self._holds: list[Array] = []

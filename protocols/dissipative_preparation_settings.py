@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..estimators import Calibrated, LightBeliefs, RelaxationBeliefs
-from ..models.relaxation_outcomes import LARGEST_SPIN
+from ..estimators import Calibrated, CloudBeliefs, LightBeliefs, RelaxationBeliefs
 from ..models.two_ensembles import TwoEnsembles, steady_state
+from .dissipative_preparation_many import MOST_EXACT, many_defaults
 
 STEEPEST = 0.02
 """Largest half detuning over the pulse's Rabi frequency: the spin length, turned into the sum by as
@@ -26,8 +26,9 @@ class DissipativePreparationSettings(BaseModel):
     atoms_per_ensemble: int = Field(
         6,
         ge=1,
-        le=round(2 * LARGEST_SPIN),
-        description="atoms 2S in each ensemble; the relaxation of more is not solved exactly",
+        le=1_000_000,
+        description="atoms 2S in each ensemble; up to 12 are solved exactly, more by cumulant "
+        "equations, with other defaults: Omega = N Gamma, the first swings, no tomography",
     )
     preparation_rabi_hz: float = Field(
         600.0, gt=0, le=1e6, description="Rabi frequency of the drive during the preparation, Hz"
@@ -107,6 +108,25 @@ class DissipativePreparationSettings(BaseModel):
         None, gt=0, description="Gamma/gamma of the atoms: the plan names the best drive for it"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_many(cls, given: Any) -> Any:
+        return many_defaults(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="after")
+    def _without_pulses(self) -> DissipativePreparationSettings:
+        if self.many and self.angles:
+            raise ValueError(
+                f"angles = {self.angles} must be 0 for more than {MOST_EXACT} atoms: their "
+                "tomography is not described on the way; ramsey_ellipse uses the dark state of many"
+            )
+        if self.many and self.cavity_output:
+            raise ValueError(
+                f"cavity_output must be false for more than {MOST_EXACT} atoms: the simulated "
+                "laboratory has no light of so many (the estimator RelaxationCumulants takes it)"
+            )
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> DissipativePreparationSettings:
         if self.last_hold <= self.first_hold:
@@ -151,6 +171,11 @@ class DissipativePreparationSettings(BaseModel):
         return self
 
     @property
+    def many(self) -> bool:
+        """Whether there are too many atoms for the exact equations."""
+        return self.atoms_per_ensemble > MOST_EXACT
+
+    @property
     def spin(self) -> float:
         """Collective spin S of each ensemble."""
         return self.atoms_per_ensemble / 2
@@ -179,12 +204,26 @@ class DissipativePreparationSettings(BaseModel):
         """Part of the tomography's hold in which the remaining light is counted, s."""
         return self.tomography_hold - self.output_window, self.tomography_hold
 
-    def with_light(self, rates: RelaxationBeliefs) -> RelaxationBeliefs:
+    def believed(
+        self,
+        decay: Calibrated,
+        rabi: Calibrated,
+        detuning: Calibrated,
+        gain: Calibrated,
+        background: Calibrated,
+    ) -> RelaxationBeliefs | CloudBeliefs:
         """What is believed of the rates, and of the counter of the light where there is one."""
+        known = (decay, rabi, detuning, gain, background)
+        chi, error = self.exchange_hz, self.exchange_std_hz
+        if self.many:
+            return CloudBeliefs(self.atoms_per_ensemble, *known, exchange=chi, exchange_std=error)
         if not self.cavity_output:
-            return rates
+            return RelaxationBeliefs(self.spin, *known, exchange=chi, exchange_std=error)
         return LightBeliefs(
-            **{one.name: getattr(rates, one.name) for one in fields(rates)},
+            self.spin,
+            *known,
+            exchange=chi,
+            exchange_std=error,
             efficiency=Calibrated(self.output_efficiency, self.output_efficiency_std),
             output_background=Calibrated(self.output_background_rate, self.output_background_std),
         )

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators import RelaxationBeliefs
-from ..estimators.relaxation_bounds import hold_information, inverse_of
+from ..estimators.relaxation_bounds import inverse_of
 from ..instruments.timeline import Window
+from .dissipative_preparation_many import Beliefs, information_of
 from .sequence import PREPARATION, PULSE
 from .sequence import Sequence as TwoEnsembleSequence
 from .sequence_checks import SLACK
@@ -71,7 +71,7 @@ class WatchedSequence(PreparationSequence):
 
 
 def worth_most(
-    beliefs: RelaxationBeliefs,
+    beliefs: Beliefs,
     values: Mapping[str, float],
     holds: Sequence[float],
     taken: Sequence[int],
@@ -93,7 +93,7 @@ def worth_most(
     """
     coordinates = beliefs.coordinates()
     index = coordinates.names.index(name)
-    each, _ = hold_information(beliefs, values, np.asarray(holds, dtype=np.float64))
+    each = information_of(beliefs, values, np.asarray(holds, dtype=np.float64))
     total = np.einsum("t,tij->ij", np.asarray(taken, dtype=np.float64), each)
     total += np.diag(coordinates.weight)
     given = np.zeros(len(holds), dtype=int)

@@ -81,7 +81,7 @@ class RelaxingClouds(RelaxingPair):
             [ndtri(shot_uniforms(self._seed, f"projection.{k}", shots)) for k in (1, 2)], axis=1
         )
         drawn = found.mean + (normal * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-        return np.clip(np.rint(drawn), 0, number).astype(np.int64)
+        return np.asarray(np.clip(np.rint(drawn), 0, number), dtype=np.int64)
 
     def _approximations(self) -> Iterator[str]:
         for one in super()._approximations():

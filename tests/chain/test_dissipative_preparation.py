@@ -241,7 +241,7 @@ def test_a_gate_during_the_preparation_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"atoms_per_ensemble": 40}, "less than or equal to 12"),
+        ({"atoms_per_ensemble": 40, "angles": 4}, "more than 12 atoms"),
         ({"angles": 5}, "even"),
         ({"last_hold": 1e-4}, "longer than first_hold"),
         ({"pulse_rabi_hz": 2e3}, "too weak"),
@@ -313,3 +313,39 @@ def test_squeezing_follows_detuning_and_cooperativity_as_the_paper_says(
     path = Path(__file__).parents[2] / "benchmarks" / "papers_preparation.py"
     found = runpy.run_path(str(path))["main"](["--quick"])
     assert found == 0, capsys.readouterr().out
+
+
+MANY = "dissipative_preparation_many"
+CLOUDS = {"atoms_per_ensemble": 2000, "holds": 5, "shots_per_hold": 30, "passes": 2}
+
+
+def test_many_atoms_from_the_wire_to_the_number(tmp_path: Path) -> None:
+    """Two thousand atoms: only their number is set; pulls within 4.7 (false alarm 1e-5), a stored
+    run is fitted again to the same numbers, and adaptive passes have holds to choose."""
+    with Station.open(MANY, rehearse=MANY, seed=5) as station:
+        result = run(
+            DissipativePreparation(**CLOUDS, adaptive=True), station, data=tmp_path, seed=5
+        )
+    assert result.estimate is not None and result.truth is not None and result.bounds is not None
+    names = (*RATES, "gain", "background")
+    for name in names:
+        found = result.estimate[name]
+        assert abs(found.value - result.truth[name]) < 4.7 * found.std, name
+    assert not result.estimate.flags
+    assert result.estimate["collective_decay"].std < 1.2 * result.bounds.cramer_rao_std
+    again = stored_estimator(Run.open(result.path))
+    again.update(stored_records(Run.open(result.path)))
+    value = again.estimate()["collective_decay"].value
+    assert value == pytest.approx(result.estimate["collective_decay"].value, rel=1e-9)
+
+
+def test_the_plan_of_many_atoms() -> None:
+    """The station reaches every set-point; what is not described for many is refused."""
+    plan = plan_by_name("dissipative_preparation", CLOUDS, station=MANY)
+    assert plan.ok and plan.prediction is not None
+    assert 0.002 < plan.prediction.std / plan.prediction.supposed < 0.05
+    for more in ({"angles": 4}, {"cavity_output": True}):
+        with pytest.raises(ValidationError, match="must be"):
+            DissipativePreparation(**CLOUDS, **more)
+    chosen = DissipativePreparation(atoms_per_ensemble=1000, preparation_rabi_hz=500.0).settings
+    assert chosen.collective_decay_hz == 0.5 and chosen.detuning_hz == 250.0

@@ -115,12 +115,20 @@ class CombinedPhase:
         direction = np.array(beliefs.direction)
         value = float(direction @ phases)
         std = math.sqrt(float(direction @ covariance @ direction))
+        beyond = np.abs(raw) > _LARGEST_SINE
+        quarter = 0.5 * math.pi * np.abs(direction).sum()
         quantities = {"combined_phase": _quantity(value, std, reach, level)}
+        if (beyond & (direction != 0.0)).any():
+            quantities["combined_phase"] = _whole(float(quarter), level)
         for k, phase in enumerate(phases):
             error = math.sqrt(float(covariance[k, k]))
-            quantities[f"phase_{k + 1}"] = _quantity(float(phase), error, reach, level)
+            quantities[f"phase_{k + 1}"] = (
+                _whole(0.5 * math.pi, level)
+                if beyond[k]
+                else _quantity(float(phase), error, reach, level)
+            )
         flags = []
-        if np.any(np.abs(raw) > _LARGEST_SINE):
+        if beyond.any():
             flags.append("an ensemble is at the top of its fringe: its phase is not determined")
         if np.all(x == x[0]):
             flags.append("all shots are equal: a saturated detector or a repeated reading")
@@ -163,6 +171,10 @@ def combined_phase_bounds(
     bound = np.linalg.inv(information + np.diag(prior))[:size, :size]
     direction = np.array(beliefs.direction)
     return math.sqrt(float(direction @ bound @ direction))
+
+
+def _whole(end: float, level: float) -> Quantity:
+    return Quantity(0.0, end / math.sqrt(3.0), (-end, end), level, "rad")
 
 
 def _quantity(value: float, std: float, reach: float, level: float) -> Quantity:

@@ -26,6 +26,7 @@ from .ellipse_posterior import (
 from .ellipse_search import Search, search
 from .estimate import Estimate, GoodnessOfFit, Quantity
 from .fit_check import check_fit
+from .fringe_check import NO_FRINGE, without_fringe
 from .gaussian_ring import fringe_parameter
 from .records import read_counts
 from .rotor_mixture import MOST_SHOTS
@@ -159,6 +160,10 @@ class EllipsePhase:
             return self._undetermined(
                 f"{outliers:.0%} of the shots do not fit the model at any phase", level
             )
+        b = self._beliefs
+        seen, exact = (b.atoms, b.gain, b.background), self._likelihood.resolves_atoms
+        if without_fringe(self._counts(), seen, optimum.point.value, exact=exact):
+            return self._undetermined(NO_FRINGE, level)
         phase, std = phase_and_std(optimum)
         low, high = min(limits[0], phase), max(limits[1], phase)
         near = low <= 2.0 * FOLD_MARGIN or high >= math.pi / 2.0 - 2.0 * FOLD_MARGIN

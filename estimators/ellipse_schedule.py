@@ -18,6 +18,7 @@ from scipy.stats import chi2, norm
 from .ellipse_posterior import beyond_all_atoms, too_quiet
 from .ellipse_starts import fold
 from .estimate import Estimate, GoodnessOfFit, Quantity
+from .fringe_check import NO_FRINGE, without_fringe
 from .likelihood_table import LARGEST_SPIN, TableLikelihood
 from .records import RecordError, good_shots, read_column, read_counts
 from .schedule_beliefs import SHARED, BiasSetting, ScheduleBeliefs
@@ -167,6 +168,17 @@ class EllipseSchedule:
             return self._undetermined(
                 f"{outliers:.0%} of the shots do not fit the model at any signal", signal.level
             )
+        b, counts = self._beliefs.shared, np.concatenate([part.counts for part in posterior.parts])
+        seen = (b.atoms, b.gain, b.background)
+        if without_fringe(counts, seen, optimum.point.value, exact=True):
+            return self._undetermined(NO_FRINGE, signal.level)
+        poor = check is not None and check.p_value < _POOR_FIT
+        if poor and not optimum.free[0]:
+            return self._undetermined(
+                "the model does not describe the counts and the fit ran to the end of the range "
+                "that the signal was given",
+                signal.level,
+            )
         most = max(
             (part for part in posterior.parts if part.setting.prepared),
             key=lambda part: len(part.counts),
@@ -182,9 +194,8 @@ class EllipseSchedule:
             flags.append("the fit did not converge")
         if signal.interval[0] <= posterior.lower[0] or signal.interval[1] >= posterior.upper[0]:
             flags.append("the signal lies at the end of the range that it was given")
-        counts = np.concatenate([part.counts for part in posterior.parts])
         flags += beyond_all_atoms(self._beliefs.shared, counts)
-        if check is not None and check.p_value < _POOR_FIT:
+        if check is not None and poor:
             flags.append(
                 f"the model does not describe the counts (p = {check.p_value:.1e}); "
                 "the interval cannot be relied on"

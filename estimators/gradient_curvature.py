@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
 from .estimate import Estimate, GoodnessOfFit, Quantity
+from .fringe_check import NO_FRINGE, without_fringe
 from .gradient_curvature_model import ENSEMBLES, FourEnsembleBeliefs, FourEnsembleLikelihood
 from .records import RecordError, read_counts, refuse_beyond, refuse_unknown
 from .scoring import Optimum, maximise, profile_limit
@@ -69,20 +70,27 @@ class GradientCurvature:
         likelihood = FourEnsembleLikelihood(self.beliefs, np.concatenate(self._blocks))
         found = _maxima(likelihood)
         best = max(found, key=lambda optimum: optimum.point.value)
+        check = _check(likelihood, best, self._seed)
         flags = [] if best.converged else ["the fit did not converge"]
+        reason = self._refusal(likelihood, best)
         drop = 0.5 * float(chi2.ppf(level, 1))
-        quantities = {}
+        quantities, covariance = {}, best.covariance[:2, :2]
         for index, name in enumerate(("gradient", "curvature")):
-            quantities[name] = self._quantity(
-                likelihood, best, found, index, name, level, drop, flags
+            quantities[name] = (
+                self._whole(level)
+                if reason
+                else self._quantity(likelihood, best, found, index, name, level, drop, flags)
             )
+        if reason:
+            flags = [f"not determined: {reason}"]
+            covariance = np.diag([q.std**2 for q in quantities.values()])
         return Estimate(
             estimator="gradient and curvature",
             shots=shots,
             quantities=quantities,
             names=("gradient", "curvature"),
-            covariance=best.covariance[:2, :2],
-            goodness_of_fit=_check(likelihood, best, self._seed),
+            covariance=covariance,
+            goodness_of_fit=check,
             diagnostics={
                 "contrasts": self.beliefs.contrast
                 + self.beliefs.contrast_std * best.point.x[2 : 2 + ENSEMBLES],
@@ -98,6 +106,25 @@ class GradientCurvature:
             ),
             identifiable=(-self.beliefs.reach, self.beliefs.reach),
         )
+
+    def _refusal(self, likelihood: FourEnsembleLikelihood, best: Optimum) -> str:
+        """Why the shots determine neither number; "" when they may."""
+        b = self.beliefs
+        value = best.point.value
+        if without_fringe(likelihood.counts, (b.atoms, b.gain, b.background), value):
+            return NO_FRINGE
+        low = np.flatnonzero(~best.free[2 : 2 + ENSEMBLES])
+        if low.size:
+            reached = b.contrast + b.contrast_std * float(best.point.x[2 + low[0]])
+            return (
+                f"the contrast of ensemble {low[0] + 1} goes beyond {reached:.3g}, against "
+                f"{b.contrast:.3g} +- {b.contrast_std:.2g} believed"
+            )
+        return ""
+
+    def _whole(self, level: float) -> Quantity:
+        reach = self.beliefs.reach
+        return Quantity(0.0, reach / math.sqrt(3.0), (-reach, reach), level, "rad")
 
     def _quantity(
         self,

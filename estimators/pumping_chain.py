@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 _LEVELS = 300  # atoms up to which the levels themselves are filtered
 _FLOOR = 1e-9  # counts; keeps the logarithm of an empty bin's mean finite
 _EXPANDED = 2.0  # roots of k: fewer counts than these are beyond the expansion in k
+_SEEN = 0.25  # counts^2: bins that are predicted with less variance are no test of the model
 _LOWEST = -12.0  # ln(u/u_c) at the beginning of a sweep
 
 
@@ -228,9 +229,10 @@ class _Watch:
         """From the distribution before the counts of a bin."""
         mean = (self._sums * self._mean) @ weights
         variance = np.maximum((self._sums * self._square) @ weights - mean**2, 1e-12)
-        z = (counts - mean) / np.sqrt(variance)
+        seen = variance > _SEEN  # one count among none is far from normal
+        z = np.where(seen, (counts - mean) / np.sqrt(variance), 0.0)
         before = np.zeros_like(z) if self._z is None else self._z
-        self._pair, self._z = np.stack([z * z - 1.0, z * before]), z
+        self._pair, self._z = np.stack([np.where(seen, z * z - 1.0, 0.0), z * before]), z
 
     def add(self, steps: Array, third: int) -> None:
         """With the score's steps of the bin."""

@@ -132,6 +132,8 @@ class TwoParameters:
                 value, std = float(linear[index]), math.sqrt(float(covariance[index, index]))
                 ends = (value - reach * std, value + reach * std)
                 quantities[name] = Quantity(value, std, ends, level, "rad")
+                if abs(value) > self.beliefs.reach:
+                    quantities[name] = self._whole(name, level, flags)
             check = _variances(data, noise)
         for name, column in zip("xy", data, strict=True):
             if np.all(column == column[0]):
@@ -155,6 +157,12 @@ class TwoParameters:
             identifiable=(-self.beliefs.reach, self.beliefs.reach),
         )
 
+    def _whole(self, name: str, level: float, flags: list[str]) -> Quantity:
+        """What remains of an angle that ran to the end of the search."""
+        reach = self.beliefs.reach
+        flags.append(f"{name} is not determined: it lies beyond the search, up to {reach:.3g} rad")
+        return Quantity(0.0, reach / math.sqrt(3.0), (-reach, reach), level, "rad")
+
     def _exact(
         self, data: Array, linear: Array, level: float, flags: list[str]
     ) -> tuple[dict[str, Quantity], Array, GoodnessOfFit | None]:
@@ -175,6 +183,8 @@ class TwoParameters:
                 ends = [min(ends[0], *rivals), max(ends[1], *rivals)]
             interval = (min(ends[0], value), max(ends[1], value))
             quantities[name] = Quantity(value, std, interval, level, "rad")
+            if not best.free[index]:
+                quantities[name] = self._whole(name, level, flags)
         return quantities, best.covariance, _cells(likelihood, best)
 
 

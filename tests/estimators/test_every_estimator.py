@@ -174,14 +174,29 @@ FRINGES = {
 }
 
 
+WHOLE = {
+    "ellipse_contrasts": ("phase",),
+    "ellipse_phase": ("phase",),
+    "ellipse_schedule": ("signal",),
+    "gradient_curvature": ("gradient", "curvature"),
+    "joint_ellipses": ("phase",),
+}
+
+
 @pytest.mark.parametrize("name", FRINGES)
 def test_fringes_without_contrast_give_no_confident_answer(name) -> None:
-    """Half of the atoms up whatever was done: refused or flagged."""
+    """Half of the atoms up whatever was done: refused, or flagged and the whole range."""
     records, gain = records_of(name), 20 if name == "ellipse_phase" else 1
     gain = 100 if name == "ellipse_schedule" else gain
     shape = np.shape(records["counts"])
-    counts = gain * np.random.default_rng(3).binomial(FRINGES[name], 0.5, shape)
-    assert refused_or_flagged(name, {**records, "counts": counts})
+    for seed in range(3, 6):
+        counts = gain * np.random.default_rng(seed).binomial(FRINGES[name], 0.5, shape)
+        assert refused_or_flagged(name, {**records, "counts": counts})
+        if name in WHOLE:
+            found = fitted(name, {**records, "counts": counts})
+            assert any("not determined: " in flag for flag in found.flags)
+            for key in WHOLE[name]:
+                assert found[key].interval == pytest.approx(found.identifiable)
 
 
 @pytest.mark.parametrize("name", ["combined_phase", "dead_time_calibration"])

@@ -88,7 +88,11 @@ def test_the_combined_phase_is_at_its_bound_and_covers() -> None:
 def test_a_phase_at_the_top_of_its_fringe_is_flagged() -> None:
     """Beyond a quarter turn the sine says nothing more."""
     counts = np.tile([[9700.0, 5050.0, 5050.0], [9750.0, 5100.0, 5000.0]], (20, 1))
-    assert any("top" in flag for flag in fitted(CombinedPhase(COMBINED), {"counts": counts}).flags)
+    found = fitted(CombinedPhase(COMBINED), {"counts": counts})
+    assert any("top" in flag for flag in found.flags)
+    assert found["phase_1"].interval == pytest.approx((-math.pi / 2, math.pi / 2))
+    assert found["combined_phase"].interval == pytest.approx(found.identifiable)
+    assert found["phase_2"].std < 0.1
 
 
 def matrix_counts(rng: np.random.Generator, shots: int, values: np.ndarray) -> np.ndarray:
@@ -242,6 +246,27 @@ def test_two_angles_beat_the_linear_estimate() -> None:
     assert np.all(rmse["exact"] < rmse["linear"])
     for method in errors:
         assert inside[method] >= runs * 0.9 - BAND * math.sqrt(runs * 0.09)
+
+
+@pytest.mark.parametrize("method", ["exact", "linear"])
+def test_an_angle_beyond_the_search_is_not_determined(method) -> None:
+    """Flagged, with the whole range as interval; the other angle keeps its own."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(20.0, 1.0, 40), rng.integers(-1, 2, 40)
+    found = fitted(TwoParameters(PAIR, method), {"x": x, "y": y})
+    assert any("angle_a is not determined: " in flag for flag in found.flags)
+    assert found["angle_a"].interval == pytest.approx(found.identifiable)
+
+
+def test_an_ensemble_with_less_contrast_than_believed_is_not_fitted() -> None:
+    """One of four at half of its contrast: which it is, is said, and nothing is determined."""
+    rng, beliefs = np.random.default_rng(6), FourEnsembleBeliefs(100)
+    theta = rng.uniform(0.0, 2.0 * math.pi, (300, 1))
+    angle = theta + np.asarray(beliefs.bias) + 0.1 * GRADIENT + 0.05 * CURVATURE
+    share = 0.5 + 0.5 * np.array([0.95, 0.95, 0.4, 0.95]) * np.sin(angle)
+    found = fitted(GradientCurvature(beliefs, rng), {"counts": rng.binomial(100, share)})
+    assert "not determined: the contrast of ensemble 3" in found.flags[0]
+    assert found["gradient"].interval == pytest.approx(found.identifiable)
 
 
 def test_the_density_of_both_records_sums_to_one() -> None:

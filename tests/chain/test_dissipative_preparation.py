@@ -81,11 +81,12 @@ def pulls(result: RunResult) -> list[float]:
 
 
 def test_hidden_rates_and_squeezing_are_found(tmp_path: Path) -> None:
-    """Two laboratories: squared pulls follow chi-square (false alarm 1e-4 in all).
+    """A laboratory: squared pulls follow chi-square (false alarm 1e-4 in all).
 
-    Every rate, gain and background are off by a few per cent; drifts are on.
+    Every rate, gain and background are off by a few per cent; drifts are on. More laboratories
+    are among the slow tests.
     """
-    results = [rehearse(tmp_path, seed) for seed in range(40, 42)]
+    results = [rehearse(tmp_path, 40)]
     found = np.array([pulls(result) for result in results])
     assert not any(result.estimate.flags for result in results if result.estimate)
     limit = chi2.isf(1e-4 / len(SAID), len(found))
@@ -316,7 +317,13 @@ def test_squeezing_follows_detuning_and_cooperativity_as_the_paper_says(
 
 
 MANY = "dissipative_preparation_many"
-CLOUDS = {"atoms_per_ensemble": 2000, "holds": 5, "shots_per_hold": 30, "passes": 2}
+CLOUDS = {
+    "atoms_per_ensemble": 2000,
+    "holds": 4,
+    "last_hold": 4e-4,
+    "shots_per_hold": 40,
+    "passes": 2,
+}
 
 
 def test_many_atoms_from_the_wire_to_the_number(tmp_path: Path) -> None:

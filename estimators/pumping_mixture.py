@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 _LOWEST = -12.0  # ln(u/u_c) below which no atom is excited that would matter
 _FLOOR = 1e-3  # counts; keeps the logarithm of an empty gate's mean finite
 _BLOCK = 40_000  # entries of a table handled at once: they stay in the cache
+_REACH = 9.0  # standard deviations of n given a count, beyond which nothing is added
+_TAIL = 160.0  # counts more, for few counts, whose law is far from normal
 
 
 class Ladder:
@@ -44,19 +46,26 @@ class Ladder:
     def set_atoms(self, atoms: float) -> None:
         """The same number of nodes for another N."""
         self.atoms = atoms
-        nodes, basis = quadrature(1.0 / atoms, self.last)
-        self.numbers: Array = 0.5 * atoms * (1.0 + nodes)
-        with np.errstate(divide="ignore"):
-            self.log_weights: Array = 2.0 * np.log(np.abs(basis[0]))
+        self.numbers: Array
+        self.log_weights: Array
+        if self.last == atoms:  # the levels themselves, for which nobody need ask Gauss
+            self.numbers = np.arange(self.last + 1.0)
+            self.log_weights = np.full(self.last + 1, -math.log(self.last + 1.0))
+        else:
+            nodes, basis = quadrature(1.0 / atoms, self.last)
+            self.numbers = 0.5 * atoms * (1.0 + nodes)
+            with np.errstate(divide="ignore"):
+                self.log_weights = 2.0 * np.log(np.abs(basis[0]))
         if self._droop > 0.0:
             self.log_weights = self.log_weights - _droop_logs(self.numbers, self._droop)
 
-    def tilts(self, log_ratios: Array) -> Array:
-        """(pumps,) ln sum_n weight e^{n X}."""
+    def tilts(self, log_ratios: Array) -> tuple[Array, Array]:
+        """(pumps,) ln sum_n weight e^{n X}, and the mean of n."""
         exponents = log_ratios[:, None] * self.numbers + self.log_weights
         top = exponents.max(axis=1, keepdims=True)
-        sums: Array = np.log(np.exp(exponents - top).sum(axis=1)) + top[:, 0]
-        return sums
+        weights = np.exp(exponents - top)
+        sums = weights.sum(axis=1, keepdims=True)
+        return np.log(sums[:, 0]) + top[:, 0], (weights / sums) @ self.numbers
 
     def cumulants(self, log_ratios: Array) -> Array:
         """(4, pumps): the first four cumulants of n."""
@@ -65,7 +74,11 @@ class Ladder:
         p /= p.sum(axis=1, keepdims=True)
         mean = p @ self.numbers
         off = self.numbers - mean[:, None]
-        second, third, fourth = ((p * off**k).sum(axis=1) for k in (2, 3, 4))
+        square = off * off
+        weighed = p * square
+        second, third, fourth = (
+            part.sum(axis=1) for part in (weighed, weighed * off, weighed * square)
+        )
         return np.stack([mean, second, third, fourth - 3.0 * second**2])
 
 
@@ -131,27 +144,57 @@ class SnapshotLikelihood:
         self, ladder: Ladder, critical: float, gain: float, background: float
     ) -> tuple[Array, Array]:
         ratios = log_ratio(self.pumps, critical)
-        tilts = ladder.tilts(ratios)
-        mean_number = ladder.cumulants(ratios)[0]
+        tilts, mean_number = ladder.tilts(ratios)
         numbers = ladder.numbers
         mean = gain * numbers + max(background, _FLOOR)
         columns = np.stack([np.log(mean), numbers, ladder.log_weights - mean])
         sums = np.column_stack([np.ones_like(numbers), numbers, 1.0 / mean, numbers / mean])
         logs, scores = np.empty(self._counts.size), np.empty((self._counts.size, 3))
-        block = max(1, _BLOCK // numbers.size)
+        first_level, width = self._window(ladder, ratios, gain, float(mean[0]))
+        block = max(1, _BLOCK // width)
         for start in range(0, self._counts.size, block):
             part = slice(start, start + block)
             y, at = self._counts[part], self.place[part]
-            exponents = np.column_stack([y, ratios[at], np.ones_like(y)]) @ columns
+            if width < numbers.size:
+                level = first_level[part, None] + np.arange(width)
+                exponents = y[:, None] * columns[0][level]
+                exponents += ratios[at][:, None] * level + columns[2][level]
+            else:
+                exponents = np.column_stack([y, ratios[at], np.ones_like(y)]) @ columns
             top = exponents.max(axis=1)
             weights = np.exp(exponents - top[:, None])
-            total, first, inverse, mixed = (weights @ sums).T
+            if width < numbers.size:
+                over_mean = weights * sums[level, 2]
+                total, first = weights.sum(axis=1), (weights * level).sum(axis=1)
+                inverse, mixed = over_mean.sum(axis=1), (over_mean * level).sum(axis=1)
+            else:
+                total, first, inverse, mixed = (weights @ sums).T
             logs[part] = np.log(total) + top - tilts[at] - self._log_factorials[part]
             scores[part, 0] = mean_number[at] - first / total
             scores[part, 1] = gain * (y * mixed - first) / total
             scores[part, 2] = y * inverse / total - 1.0
         scores[np.maximum(self.pumps, 0.0)[self.place] <= critical * math.exp(_LOWEST), 0] = 0.0
         return logs, scores
+
+    def _window(
+        self, ladder: Ladder, ratios: Array, gain: float, least: float
+    ) -> tuple[NDArray[np.intp], int]:
+        """First level of each pair and the number of levels that its counts leave possible.
+
+        n given y follows (g n + b)^y e^{-(g - X) n}, with its mode at y/(1 - X/g) counts. All
+        nodes where they are not the levels themselves, or the tilt is not small against g.
+        """
+        size = ladder.numbers.size
+        none = np.zeros(self._counts.size, dtype=np.intp)
+        if size != ladder.atoms + 1 or self._droop > 0.0 or ratios.max() > 0.5 * gain:
+            return none, size
+        mode = np.maximum(self._counts / (1.0 - ratios[self.place] / gain), least)
+        reach = _REACH * mode / np.sqrt(np.maximum(self._counts, 1.0)) + _TAIL
+        width = 2 * math.ceil(float(reach.max()) / gain) + 3
+        if 2 * width > size:
+            return none, size
+        first = np.rint((mode - least) / gain).astype(np.intp) - width // 2
+        return np.clip(first, 0, size - width), width
 
 
 def count_cumulants(number: Array, gain: float, background: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from .scoring import Objective, Optimum, Point, inverse_on, maximise, profile_li
 Array = NDArray[np.float64]
 
 POOR_FIT = 1e-4
+_MOST, _STUCK = 150, 50  # evaluations; those after which another start is looked for
 _UNKNOWN = 0.2  # of the width of its range: a std beyond it means "not determined"
 
 
@@ -92,13 +93,22 @@ class Coordinates:
 
 
 def fit_with_limits(
-    objective: Objective, start: Array, level: float, profiled: Sequence[int]
+    objective: Objective,
+    start: Array,
+    level: float,
+    profiled: Sequence[int],
+    again: Callable[[Array], Array] | None = None,
 ) -> tuple[Optimum, dict[int, tuple[float, float]]]:
     """Maximum, and profile-likelihood limits in x of the given coordinates.
 
-    Where a profile finds a higher point, the fit begins again from it.
+    Where a profile finds a higher point, the fit begins again from it; where scoring gets
+    stuck, from `again` of the place.
     """
-    optimum = maximise(objective, start)
+    optimum = maximise(objective, start, iterations=_STUCK if again else _MOST)
+    if again is not None and not optimum.converged:
+        other = maximise(objective, again(optimum.point.x))
+        worse = other.point.value < optimum.point.value
+        optimum = maximise(objective, optimum.point.x) if worse else other
     drop = 0.5 * float(chi2.ppf(level, 1))
     limits: dict[int, tuple[float, float]] = {}
     for _ in range(3):

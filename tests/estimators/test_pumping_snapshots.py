@@ -84,6 +84,44 @@ def test_the_likelihood_is_the_mixture_over_all_atom_numbers() -> None:
             assert value == pytest.approx(math.log(mixture), abs=1e-8)
 
 
+def test_levels_near_a_count_stand_for_all_levels() -> None:
+    """Where counts tell atoms apart most levels add nothing: logarithms and scores are the same."""
+    records = draw_snapshots(300, 1.0, 50.0, 20.0, _pumps(300, 200), np.random.default_rng(1))
+    counts, pumps = records["counts"].ravel(), records["pump"]
+    pumps[:3], counts[:6] = 0.0, (0.0, 3.0, 60.0, 0.0, 1.0, 15000.0)
+    number = np.arange(301.0)
+    for critical, gain, background in ((1.0, 50.0, 20.0), (0.7, 60.0, 0.0), (2.0, 45.0, 300.0)):
+        logs, scores = SnapshotLikelihood(pumps, counts).evaluate(critical, gain, background, 300.0)
+        ratio = np.maximum(np.log(np.maximum(pumps, 1e-300) / critical), -12.0)
+        prior = ratio[:, None] * number
+        prior -= np.logaddexp.reduce(prior, axis=1)[:, None]
+        mean = gain * number + max(background, 1e-3)
+        whole = prior + poisson.logpmf(counts[:, None], mean)
+        exact = np.logaddexp.reduce(whole, axis=1)
+        weight = np.exp(whole - exact[:, None])
+        assert logs == pytest.approx(exact, rel=1e-9, abs=1e-8)
+        by_background = (weight * (counts[:, None] / mean - 1.0)).sum(axis=1)
+        assert scores[:, 2] == pytest.approx(by_background, rel=1e-6, abs=1e-8)
+
+
+def test_a_wrong_tooth_of_the_comb_is_left_soon(monkeypatch) -> None:
+    """N = 1000, gain 50: scoring that gets stuck far off begins anew (757 evaluations before)."""
+    evaluate, calls = SnapshotLikelihood.evaluate, []
+
+    def counted(self, *values):
+        calls.append(1)
+        return evaluate(self, *values)
+
+    monkeypatch.setattr(SnapshotLikelihood, "evaluate", counted)
+    rng = np.random.default_rng(0)
+    found = _estimate(
+        draw_snapshots(1000, 1.003, 50.0, 20.0, _pumps(1000, 1000), rng), SnapshotBeliefs(1000)
+    )
+    assert found.diagnostics["converged"] and len(calls) < 450
+    assert found["background"].value == pytest.approx(20.0, abs=8.0)
+    assert found["gain"].value == pytest.approx(50.0, abs=0.5)
+
+
 def test_the_three_level_droop_is_the_product_of_its_rates() -> None:
     """p_(n+1)/p_n = (u/u_c)/(1 + (droop (n+1))^2), also where only some nodes are kept."""
     atoms, droop = 400, 5e-4

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 _MEAN_ERROR = 0.25  # of the closure, over the standard deviation at the end
 _VARIANCE_ERROR = 0.5  # over the variance at the end
 _MOST_LOOKS = 400
+_LONGEST = 2000.0  # N Gamma t: beyond it nothing was compared, and solving takes seconds
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
@@ -46,6 +47,13 @@ def cloud_numbers(atoms: int, steps: tuple[Step, ...], falling: float = 0.0) -> 
     Raises:
         ApparatusFault: If the cumulant equations do not hold so far.
     """
+    emitted = sum(atoms * step.decay * step.duration for step in steps)
+    if emitted > _LONGEST:
+        raise ApparatusFault(
+            f"N Gamma t is {emitted:.4g} in the cavity, and the cumulant equations of large "
+            f"ensembles are followed up to {_LONGEST:g}: shorten the preparation, or weaken the "
+            f"coupling to what {atoms} atoms ask for (has the protocol been told their number?)"
+        )
     courses = [_course(atoms, steps, falling, part) for part in (1.0, 0.5, 0.0)]
     (mean, spread), (twice, narrow), (endless, _) = courses
     with np.errstate(invalid="ignore"):

@@ -76,6 +76,8 @@ def test_courses_beyond_the_closure_are_refused():
     """Few atoms on a long hold: the message says what to do; many atoms go further."""
     with pytest.raises(ApparatusFault, match="atoms_per_ensemble"):
         cloud_numbers(20, (Step(1e4, 0.0, 500.0, 2.5e3, 1.2e-3),))
+    with pytest.raises(ApparatusFault, match="their number"):
+        cloud_numbers(5000, (Step(1e4, 0.0, 600.0, 5e3, 6e-3),))
     assert cloud_numbers(5000, (hold(5000, 9.0),)).covariance[0, 0] > 0.0
 
 

@@ -25,17 +25,13 @@ from .schedule_beliefs import SHARED, BiasSetting, ScheduleBeliefs
 from .schedule_bounds import preparation_gain, table_of
 from .schedule_check import FEWEST_SHOTS, check_schedule
 from .schedule_posterior import SchedulePosterior, SettingShots
+from .schedule_search import search_schedule
 from .scoring import Optimum, maximise, profile_limit
 
 Array = NDArray[np.float64]
 
-_SCAN_SHOTS = 200
 _FEWEST_OF_SETTING = 10  # shots whose variance is looked at
-_SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
-_STARTS = 3
-_FIRST_STEPS = 5
 _QUICK_STEPS = 4
-_HOPELESS = 30.0
 _POOR_FIT = 1e-4
 _MOST_OUTLIERS = 0.2
 _UNITS = {"pulse_area": "rad", "gain": "counts/atom", "background": "counts"}
@@ -118,7 +114,7 @@ class EllipseSchedule:
             if reason:
                 return self._undetermined(reason, level)
         if full or self._latest is None:
-            optimum = _search(posterior)
+            optimum = search_schedule(posterior)
         else:
             optimum = maximise(posterior, self._latest, iterations=_QUICK_STEPS)
         self._latest = optimum.point.x
@@ -263,28 +259,6 @@ class EllipseSchedule:
             f"signal within [{low:.6g}, {high:.6g}] rad",
             "stray shots uniform over the range of counts, their weight free",
         )
-
-
-def _search(posterior: SchedulePosterior) -> Optimum:
-    """The highest maximum: a scan of the signal, then scoring from the best of it."""
-    scale = min(part.likelihood.fringe_scale for part in posterior.parts)
-    low, high = posterior.lower[0], posterior.upper[0]
-    grid = np.linspace(low, high, max(60, math.ceil((high - low) / (_SCAN_STEP * scale))) + 1)
-    totals = posterior.scan(grid, _SCAN_SHOTS)
-    padded = np.concatenate([[-np.inf], totals, [-np.inf]])
-    tops = np.flatnonzero((totals >= padded[:-2]) & (totals > padded[2:]))
-    best = sorted(tops.tolist(), key=lambda i: -totals[i])[:_STARTS]
-    first = [
-        maximise(posterior, posterior.start(float(grid[i])), iterations=_FIRST_STEPS) for i in best
-    ]
-    highest = max(one.point.value for one in first)
-    done: list[Optimum] = []
-    for one in sorted(first, key=lambda one: -one.point.value):
-        near = any(abs(one.point.x[0] - other.point.x[0]) < 0.2 * scale for other in done)
-        if near or one.point.value < highest - _HOPELESS:
-            continue
-        done.append(one if one.converged else maximise(posterior, one.point.x))
-    return max(done, key=lambda one: one.point.value)
 
 
 def _phase(

@@ -155,15 +155,16 @@ class SnapshotLikelihood:
         for start in range(0, self._counts.size, block):
             part = slice(start, start + block)
             y, at = self._counts[part], self.place[part]
-            if width < numbers.size:
-                level = first_level[part, None] + np.arange(width)
+            level = first_level[part, None] + np.arange(width)
+            near = width < numbers.size
+            if near:
                 exponents = y[:, None] * columns[0][level]
                 exponents += ratios[at][:, None] * level + columns[2][level]
             else:
                 exponents = np.column_stack([y, ratios[at], np.ones_like(y)]) @ columns
             top = exponents.max(axis=1)
             weights = np.exp(exponents - top[:, None])
-            if width < numbers.size:
+            if near:
                 over_mean = weights * sums[level, 2]
                 total, first = weights.sum(axis=1), (weights * level).sum(axis=1)
                 inverse, mixed = over_mean.sum(axis=1), (over_mean * level).sum(axis=1)

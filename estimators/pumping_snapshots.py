@@ -7,7 +7,7 @@ Each shot is a fresh steady state at its own pump u, read by a gate much shorter
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -96,17 +96,14 @@ class PumpingSnapshots:
             return undetermined(NAME, coordinates, reason, level, self._assumptions(), facts)
         posterior = SnapshotPosterior(self._beliefs, coordinates, pairs, repeats)
         starts = snapshot_starts(self._beliefs, pairs, repeats)
-        again: Callable[[Array], Array] | None = None
-        if _shows_atoms(starts[0]):
 
-            def again(x: Array) -> Array:
-                found = np.array([math.exp(x[0]), math.exp(x[1]), x[2]])
-                return _past_the_comb(self._beliefs, coordinates, pairs, repeats, found)
+        def comb(x: Array) -> Array:
+            found = np.array([math.exp(x[0]), math.exp(x[1]), x[2]])
+            return _past_the_comb(self._beliefs, coordinates, pairs, repeats, found)
 
-            start = _past_the_comb(self._beliefs, coordinates, pairs, repeats, starts[0])
-        else:
-            start = posterior.best(starts)
-        optimum, limits = fit_with_limits(posterior, start, level, [0], again)
+        shown, start = _shows_atoms(starts[0]), posterior.best(starts[:1])
+        start = comb(start) if shown else posterior.best(starts)
+        optimum, limits = fit_with_limits(posterior, start, level, [0], comb if shown else None)
         if self._beliefs.critical_pump is None:
             evidence = optimum.point.value - posterior.constant_counts()
             if evidence < _LEAST_EVIDENCE:

@@ -82,10 +82,12 @@ class SchedulePosterior:
         row: Array = np.concatenate([[1.0], setting.slopes @ self.directions[4:], [0.0]])
         return row
 
-    def start(self, signal: float, outliers: float = 0.003) -> Array:
-        """x at a signal, everything else as believed."""
+    def start(self, signal: float, outliers: float = 0.003, gain: float = 0.0) -> Array:
+        """x at a signal, everything else as believed but for ln gain, which is off by `gain`."""
         x = np.zeros(self.lower.size)
         x[0], x[-1] = signal, outliers
+        if gain:
+            x[1:-1] = np.linalg.pinv(self.directions) @ (gain * (np.arange(6.0) == 2.0))
         return x
 
     def evaluate(self, x: Array) -> Point:
@@ -114,16 +116,17 @@ class SchedulePosterior:
         found[:, -1] = (self.stray - density) / mixed
         return mixed, found
 
-    def scan(self, signals: Array, most: int) -> Array:
+    def scan(self, signals: Array, most: int, gain: float = 0.0) -> Array:
         """Log-likelihood of prepared shots at each signal, nuisances as believed.
 
-        Of every setting at most `most` shots are used.
+        Of every setting at most `most` shots are used; ln gain is off by `gain`.
         """
+        nuisances = self._centre + np.array([0.0, 0.0, gain, 0.0])
         totals = np.zeros(signals.size)
         for part in self.parts:
             if not part.setting.prepared:
                 continue
             counts = part.counts[:: max(1, math.ceil(len(part.counts) / most))]
-            density = part.likelihood.scan(counts, signals + part.setting.bias_phase, self._centre)
+            density = part.likelihood.scan(counts, signals + part.setting.bias_phase, nuisances)
             totals += np.log((1.0 - _STRAY) * density + _STRAY * self.stray).sum(axis=0)
         return totals

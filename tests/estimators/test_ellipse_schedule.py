@@ -142,6 +142,26 @@ def test_the_signal_is_found_as_well_as_its_bound_says():
     assert total < 23.5
 
 
+@pytest.mark.parametrize("off", [3.0, -3.0])
+def test_a_gain_far_from_its_calibration_is_moved(off):
+    """Counting noise .1 atoms, gain 3 std off: no shot is stray (all were called so before)."""
+    believed = replace(beliefs(20.0), detuning_ratio=0.1, gain=2000.0, background=1000.0)
+    true, signal = replace(believed, gain=2000.0 * math.exp(0.03 * off)), 0.15
+    rng = np.random.default_rng(7)
+    estimator = EllipseSchedule(believed)
+    for number in (0, 1):
+        setting = true.settings[number]
+        table = table_of(true, setting.prepared)
+        law = table.tables(signal + setting.bias_phase, true.shared.centre)[0]
+        counts = rng.poisson(true.gain * sample(law, 60, rng) + true.background)
+        estimator.update({"counts": counts, "setting": np.full(60, number)})
+    found = estimator.estimate(1.0 - 1e-4)
+    assert found["signal"].interval[0] < signal < found["signal"].interval[1]
+    assert found["signal"].std < 0.02
+    assert found["gain"].value == pytest.approx(true.gain, rel=0.01)
+    assert found.diagnostics["outlier_fraction"] < 0.05
+
+
 def test_two_bias_phases_measure_the_knob_that_writes_them():
     """The signal's bound with two biases is below that of the coil's calibration alone."""
     alone = schedule_bounds(beliefs(), 0.15, {1: 200_000}).cramer_rao_std

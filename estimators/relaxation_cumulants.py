@@ -52,6 +52,7 @@ LONGEST = 2000.0
 """Longest hold times Omega: beyond it units are mistaken, or the closure has long failed."""
 
 _STAGES = (0.4, 0.7)  # shares of the holds, shortest first, that the fit takes in turn
+_DIM, _SWING = 20, 3.0  # atoms, and Omega t: fewer, and longer, have errors 1.4 stated ones
 _WIDENED = 1.1  # errors wider than without the closure's by more than this are said to be
 
 
@@ -237,6 +238,13 @@ class RelaxationCumulants:
                 f"{int(sums.shots[lost].sum())} shots are left out: the cumulant equations do not "
                 f"hold for {self._beliefs.atoms:g} atoms after {sums.holds[lost].min():.4g} and "
                 "more; take holds of the first swings of the drive"
+            )
+        angle = 2.0 * math.pi * self._beliefs.rabi_frequency.value * float(sums.holds.max())
+        if self._beliefs.lit and self._beliefs.atoms < _DIM and angle > _SWING:
+            flags.append(
+                f"the light of {self._beliefs.atoms:g} atoms is more bunched beyond the first "
+                "swing of the drive than the model knows: intervals may be 1.4 times too "
+                "narrow; fit the populations alone"
             )
         if widened > _WIDENED:
             flags.append(

@@ -37,6 +37,7 @@ TRUTH = {
     "gain": 40.8,
     "background": 195.0,
 }
+COUNTED = LIGHT.output_background
 COUNTER = {"efficiency": 0.31, "output_background": 1.02e4}
 RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
 HOLDS = np.linspace(0.4e-3, 4.8e-3, 8)  # Omega t up to 6
@@ -158,6 +159,10 @@ def test_what_cannot_be_told_is_said():
     found = fitted(mixed, beliefs)
     assert found.diagnostics["shots_left_out"] == 5
     assert any("left out" in flag for flag in found.flags)
+    dim = replace(beliefs, atoms=12.0, efficiency=LIGHT.efficiency, output_background=COUNTED)
+    lit = TRUTH | COUNTER | {"collective_decay": 10.0, "detuning_difference": 50.0}
+    data = records(8, shots=30, truth=lit, atoms=12.0, holds=HOLDS[:5])
+    assert any("more bunched" in flag for flag in fitted(data, dim).flags)
 
 
 def test_atom_numbers_that_fluctuate_are_seen_or_allowed_for():

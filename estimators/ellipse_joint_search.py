@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .binomial_beliefs import EllipseAtoms
 from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_joint_posterior import JointPosterior
+from .ellipse_joint_strays import MANY_STRAYS, without_strays
 from .ellipse_posterior import phase_of
 from .ellipse_search import geometric_start
 from .ellipse_starts import EllipseFit, fit_geometric
@@ -51,7 +52,11 @@ def search_joint(posterior: JointPosterior, settings: Sequence[Beliefs]) -> list
         last = optimum if optimum.converged else maximise(posterior, optimum.point.x)
         if not any(abs(last.point.x[0] - other.point.x[0]) < 1e-3 for other in done):
             done.append(last)
-    return sorted(done, key=lambda one: -one.point.value)
+    done.sort(key=lambda one: -one.point.value)
+    if done[0].point.x[-1] > MANY_STRAYS:
+        other = without_strays(posterior, settings, _grid(posterior), done[0])
+        return done if other is done[0] else [other]
+    return done
 
 
 def profile_interval(

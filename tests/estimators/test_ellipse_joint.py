@@ -22,7 +22,9 @@ from cavitylab.estimators import (
     ellipse_atoms_bounds,
 )
 from cavitylab.estimators.binomial_ring import BinomialRing, IndependentRing
+from cavitylab.estimators.likelihood_table import TableLikelihood
 from cavitylab.estimators.rotor_mixture import RotorLikelihood
+from cavitylab.models.ellipse import sample
 
 FALSE_ALARM = 1e-4
 BAND = 3.9  # standard errors of a two-sided band at FALSE_ALARM
@@ -307,3 +309,18 @@ def test_the_likelihood_is_calibrated_and_over_confidence_is_found() -> None:
     assert spread(plain) > FALSE_ALARM
     assert spread(sharpened) < FALSE_ALARM
     assert spread(ranks(0.05, 500)[0]) < FALSE_ALARM
+
+
+@pytest.mark.parametrize("off", [3.0, -3.0])
+def test_a_gain_far_from_its_calibration_is_moved(off) -> None:
+    """Two biases, counting noise .1 atoms, gain 3 std off: all shots were called stray before."""
+    covariance = np.diag([0.015, 0.02, 0.03, 50.0]) ** 2
+    believed = EllipseBeliefs(20.0, 0.1, math.pi / 2, 2000.0, 1000.0, covariance)
+    gain, rng = 2000.0 * math.exp(0.03 * off), np.random.default_rng(7)
+    table = TableLikelihood(believed)
+    atoms = [sample(table.tables(0.4 + b, believed.centre)[0], 60, rng) for b in (0.5, 0.0)]
+    counts = rng.poisson(gain * np.concatenate(atoms) + 1000.0)
+    found = fitted(JointEllipses([believed]), counts=counts, bias_phase=np.repeat([0.5, 0.0], 60))
+    assert found["phase"].value == pytest.approx(0.4, abs=4.0 * found["phase"].std)
+    assert found["phase"].std < 0.01
+    assert found["gain"].value == pytest.approx(gain, rel=0.01)

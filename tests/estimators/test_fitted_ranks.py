@@ -107,7 +107,10 @@ def turned(rng: Generator) -> tuple[Estimate, dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("run", "fits"), [(held, 150), (relaxed, 120), (turned, 1000)])
+@pytest.mark.parametrize(
+    ("run", "fits"),
+    [pytest.param(held, 150, marks=pytest.mark.long), (relaxed, 120), (turned, 1000)],
+)
 def test_errors_follow_the_covariance(
     run: Callable[[Generator], tuple[Any, dict[str, float]]], fits: int
 ) -> None:

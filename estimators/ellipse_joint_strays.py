@@ -16,7 +16,7 @@ from .binomial_beliefs import EllipseAtoms
 from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_joint_posterior import JointPosterior
 from .ellipse_posterior import LEAST_OUTLIERS
-from .scoring import Optimum, maximise
+from .scoring import Optimum, maximise_strictly
 
 Array = NDArray[np.float64]
 
@@ -59,13 +59,10 @@ def without_strays(
             found.append((value, posterior.start(phase, z, LEAST_OUTLIERS)))
         found.sort(key=lambda pair: -pair[0])
         start = found[0][1] if found else start
-    for _, x in found[:_STARTS]:
-        held = maximise(posterior, x, iterations=_STRICT_STEPS, hold=x.size - 1)
-        other = maximise(posterior, held.point.x)
-        if other.point.value > best.point.value:
-            best = other
-        if best.point.x[-1] <= MANY_STRAYS:
-            break
+    starts = [x for _, x in found[:_STARTS]]
+    best, _ = maximise_strictly(
+        posterior, starts, best, iterations=_STRICT_STEPS, enough=MANY_STRAYS
+    )
     return best
 
 

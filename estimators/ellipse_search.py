@@ -12,7 +12,7 @@ from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_posterior import LEAST_OUTLIERS, EllipsePosterior, ShotLikelihood
 from .ellipse_starts import EllipseFit, fit_geometric
 from .likelihood_table import TableLikelihood
-from .scoring import Optimum, maximise
+from .scoring import Optimum, maximise, maximise_strictly
 
 Array = NDArray[np.float64]
 
@@ -105,18 +105,8 @@ def _without_strays(
     A gain two standard deviations off puts most shots of a large ensemble outside the narrow
     ring: scoring may then rather call them all stray than move the gain, and stays there.
     """
-    spent = 0
-    for x in reversed(starts):  # the geometric one first
-        start = x.copy()
-        start[-1] = LEAST_OUTLIERS
-        near = maximise(posterior, start, iterations=_STRICT_STEPS, hold=start.size - 1)
-        found = maximise(posterior, near.point.x)
-        spent += near.iterations + found.iterations
-        if found.point.value > best.point.value:
-            best = found
-        if best.point.x[-1] <= _MANY_STRAYS:
-            break
-    return best, spent
+    strict = [np.append(x[:-1], LEAST_OUTLIERS) for x in reversed(starts)]  # geometric one first
+    return maximise_strictly(posterior, strict, best, iterations=_STRICT_STEPS, enough=_MANY_STRAYS)
 
 
 def geometric_start(beliefs: EllipseBeliefs, counts: Array) -> EllipseFit:

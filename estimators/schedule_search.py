@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .ellipse_posterior import LEAST_OUTLIERS
 from .schedule_posterior import SchedulePosterior
-from .scoring import Optimum, maximise
+from .scoring import Optimum, maximise, maximise_strictly
 
 Array = NDArray[np.float64]
 
@@ -68,11 +68,8 @@ def _without_strays(posterior: SchedulePosterior, grid: Array, best: Optimum) ->
         start = posterior.start(float(signals[totals.argmax()]), LEAST_OUTLIERS, gain)
         found.append((float(totals.max()), start))
     found.sort(key=lambda pair: -pair[0])
-    for _, start in found[:_STARTS]:
-        held = maximise(posterior, start, iterations=_STRICT_STEPS, hold=start.size - 1)
-        other = maximise(posterior, held.point.x)
-        if other.point.value > best.point.value:
-            best = other
-        if best.point.x[-1] <= _MANY_STRAYS:
-            break
+    starts = [start for _, start in found[:_STARTS]]
+    best, _ = maximise_strictly(
+        posterior, starts, best, iterations=_STRICT_STEPS, enough=_MANY_STRAYS
+    )
     return best

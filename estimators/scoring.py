@@ -7,6 +7,7 @@ products of the shots' scores plus the prior's.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,6 +109,33 @@ def maximise(
             if damping > 1e9:
                 break
     return Optimum(point, used, converged, free)
+
+
+def maximise_strictly(
+    objective: Objective, starts: Sequence[Array], best: Optimum, *, iterations: int, enough: float
+) -> tuple[Optimum, int]:
+    """The best optimum when the last coordinate, a share of stray shots, waits for the others.
+
+    Args:
+        objective: what to maximise.
+        starts: tried in turn, with the share as it stands in each held at first.
+        best: what is there already.
+        iterations: most evaluations with the share held.
+        enough: a share at which no further start is tried.
+
+    Returns:
+        The highest optimum, `best` among them, and the evaluations spent.
+    """
+    spent = 0
+    for start in starts:
+        held = maximise(objective, start, iterations=iterations, hold=start.size - 1)
+        found = maximise(objective, held.point.x)
+        spent += held.iterations + found.iterations
+        if found.point.value > best.point.value:
+            best = found
+        if best.point.x[-1] <= enough:
+            break
+    return best, spent
 
 
 def profile_limit(

@@ -151,18 +151,35 @@ HEADING = (
 )
 
 
+def in_order(stored: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(module, a row with its peers) in the campaigns' order, whatever order they were measured in.
+
+    A row that no campaign has any more is left out, and said.
+    """
+    found = discover()
+    places = {f"{row.name}|{row.range}": place for place, (_, row) in enumerate(found)}
+    groups: dict[int, list[dict[str, Any]]] = {}
+    place: int | None = None
+    for row in stored:
+        key = f"{row['name']}|{row['range']}"
+        if not row["name"].startswith(" "):  # peers are indented
+            place = places.get(key)
+            if place is None:
+                announce(f"left out, no campaign has it any more: {key}")
+        if place is not None:
+            groups.setdefault(place, []).append(row)
+    return [(found[place][0], groups[place]) for place in sorted(groups)]
+
+
 def write_pages(stored: list[dict[str, Any]], folder: Path) -> None:
     """A figure for every module of campaigns, and the table in the README."""
-    modules = {f"{row.name}|{row.range}": name for name, row in discover()}
-    owner, chapters = "", {}
-    for row in stored:
-        owner = modules.get(f"{row['name']}|{row['range']}", owner)
-        chapters.setdefault(owner, []).append(row)
+    chapters: dict[str, list[dict[str, Any]]] = {}
+    for name, rows in in_order(stored):
+        chapters.setdefault(name, []).extend(rows)
     (folder / "figures").mkdir(exist_ok=True)
     for name, rows in chapters.items():
-        if name:
-            pages.draw(rows, folder / "figures" / f"{name}.png")
-    pages.write_table(stored, folder / "README.md")
+        pages.draw(rows, folder / "figures" / f"{name}.png")
+    pages.write_table([row for rows in chapters.values() for row in rows], folder / "README.md")
 
 
 def main(argv: list[str] | None = None) -> int:

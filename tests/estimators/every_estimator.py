@@ -45,14 +45,12 @@ class Case:
         draw: records of about `shots` shots.
         column: the column that nothing can be said without.
         atoms: whether the number of atoms bounds the counts.
-        ordered: whether the order of the shots means something.
     """
 
     beliefs: Mapping[str, Any]
     draw: Callable[[np.random.Generator, int], Records]
     column: str = "counts"
     atoms: bool = True
-    ordered: bool = False
     shots: int = 60
 
 
@@ -287,7 +285,7 @@ def _schedule(rng: np.random.Generator, shots: int) -> Records:
 _SQUEEZED = {"beliefs": SQUEEZED}
 _FLOP_RANGE = (1e4, 3e5)
 CASES: dict[str, Case] = {
-    "adaptive_phase": Case({"atoms": 20}, _phases, ordered=True),
+    "adaptive_phase": Case({"atoms": 20}, _phases),
     "adaptive_pumping": Case(
         {
             "atoms": 20,
@@ -308,7 +306,6 @@ CASES: dict[str, Case] = {
             "gain": 100.0,
         },
         _combined,
-        ordered=True,  # its check looks at the order of the shots
     ),
     "dead_time_calibration": Case(
         {"gate": 5e-3}, lambda rng, n: _light(rng, n, poisson=False), atoms=False
@@ -318,9 +315,7 @@ CASES: dict[str, Case] = {
     "detuning_calibration": Case(
         {"atoms": 100, "slope_range": (-500.0, 500.0), "offset_range": (-300.0, 300.0)}, _detuning
     ),
-    "drift_filter": Case(
-        {"diffusion": 1e-3, "start": (0.0, 1.0)}, _walk, "value", atoms=False, ordered=True
-    ),
+    "drift_filter": Case({"diffusion": 1e-3, "start": (0.0, 1.0)}, _walk, "value", atoms=False),
     "drive_calibration": Case({"beliefs": DRIVE}, _drive),
     "ellipse_contrasts": Case({"atoms": (20, 20)}, lambda rng, n: {"counts": ellipse(rng, n)}),
     "ellipse_phase": Case(
@@ -374,23 +369,19 @@ CASES: dict[str, Case] = {
     ),
     "settling_calibration": Case({}, _step, "reading", atoms=False),
     "spectroscopy_calibration": Case({"beliefs": SPECTROSCOPY}, _spectroscopy),
-    "squeezing_certificate": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 1)), ordered=True),
+    "squeezing_certificate": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 1))),
     "squeezing_matrix": Case(
         {"atom_numbers": (100.0,) * 3, "lengths": (45.0,) * 3, "gain": 100.0},
         _combined,
-        ordered=True,  # every other shot finds the direction
     ),
-    "squeezing_tomography": Case(_SQUEEZED, _tomography, ordered=True),
+    "squeezing_tomography": Case(_SQUEEZED, _tomography),
     "string_order": Case(
         {"spin": 0.5, "ensembles": 8, "distance": 1},
         lambda rng, n: {"counts": rng.integers(0, 2, (n, 8))},
-        ordered=True,
     ),
-    "two_mode_squeezing": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 3, 1)), ordered=True),
-    "two_parameters": Case(
-        {"spin": 3.0, "squeezing": 0.6, "strength": 1.0}, _angles, "y", ordered=True
-    ),
-    "wineland_from_shots": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 1)), ordered=True),
+    "two_mode_squeezing": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 3, 1))),
+    "two_parameters": Case({"spin": 3.0, "squeezing": 0.6, "strength": 1.0}, _angles, "y"),
+    "wineland_from_shots": Case(_SQUEEZED, lambda rng, n: squeezed(rng, n, (0, 1))),
 }
 
 

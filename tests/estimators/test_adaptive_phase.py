@@ -232,16 +232,6 @@ def test_p_values_are_uniform_and_small_for_a_lost_contrast(table) -> None:
     assert any("does not describe" in flag for flag in estimator.estimate().flags)
 
 
-def test_exchange_of_ensembles_changes_nothing(table) -> None:
-    """The two ports swapped: the same posterior."""
-    rng = np.random.default_rng(9)
-    one, two = AdaptivePhase(table), AdaptivePhase(table)
-    block = _block(one, 0.2, rng)
-    one.update(block)
-    two.update({**block, "counts": block["counts"][:, ::-1]})
-    assert one.estimate()["signal"] == two.estimate()["signal"]
-
-
 def test_no_shots_give_the_prior_and_say_so(table) -> None:
     """The interval is the range of the prior, flagged."""
     estimate = AdaptivePhase(table).estimate()

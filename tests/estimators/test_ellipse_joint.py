@@ -153,17 +153,6 @@ def test_two_settings_are_better_than_each() -> None:
     assert {"contrast_1_of_setting_1", "offset_1_of_setting_1"} <= set(both.quantities)
 
 
-def test_exchanged_ensembles_and_a_flipped_port() -> None:
-    """Ports exchanged: the same phase. One port counted down instead of up: pi/2 - phi."""
-    counts = drawn(KNOWN, 0.4, 200, np.random.default_rng(7))
-    phase = fitted(EllipseContrasts(KNOWN), counts=counts)["phase"]
-    turned = fitted(EllipseContrasts(KNOWN), counts=counts[:, ::-1])["phase"]
-    flipped = np.column_stack([counts[:, 0], 100.0 - counts[:, 1]])
-    other = fitted(EllipseContrasts(KNOWN), counts=flipped)["phase"]
-    assert turned.value == pytest.approx(phase.value, abs=1e-4 * phase.std)
-    assert other.value == pytest.approx(math.pi / 2.0 - phase.value, abs=1e-3 * phase.std)
-
-
 def test_a_contrast_that_varies_within_the_run_is_told() -> None:
     """Half of the run at a lower contrast than the known one: p below 1e-4 and a flag."""
     rng = np.random.default_rng(8)

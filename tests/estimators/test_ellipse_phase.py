@@ -135,14 +135,6 @@ def test_the_running_estimate_agrees_with_the_full_one(ellipse_lab) -> None:
     assert running.interval == pytest.approx(full.interval, abs=0.2 * full.std)
 
 
-def test_exchange_of_the_ensembles_gives_the_same_estimate(ellipse_lab) -> None:
-    """The two ports play the same part."""
-    lab = ellipse_lab(spin=15.0, ratio=0.2)
-    counts = lab.counts(0.3, 400, np.random.default_rng(10))
-    there, back = _estimate(lab, counts), _estimate(lab, counts[:, ::-1])
-    assert back["phase"].value == pytest.approx(there["phase"].value, abs=1e-8)
-
-
 def test_one_port_flipped_mirrors_the_estimate(ellipse_lab) -> None:
     """With resolved atoms and no background, n2 -> 2S - n2 turns phi into pi/2 - phi."""
     lab = ellipse_lab(

@@ -80,16 +80,6 @@ def test_blocks_give_the_same_as_all_at_once(name) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not CASES[name].ordered])
-def test_the_order_of_exchangeable_shots_does_not_matter(name) -> None:
-    """Reversed shots: the same value; intervals that a search ends on within its tolerance."""
-    records = records_of(name)
-    turned = {key: np.asarray(column)[::-1] for key, column in records.items()}
-    first, second = fitted(name, records), fitted(name, turned)
-    for key, quantity in first.quantities.items():
-        assert second[key].value == pytest.approx(quantity.value, abs=1e-3 * quantity.std + 1e-12)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_records_that_cannot_be_are_refused_with_the_column(name) -> None:
     """NaN in any column, a column that is missing, too short, or not known; text for numbers."""

@@ -194,15 +194,6 @@ def test_scores_and_nodes_of_the_four_ensembles() -> None:
     assert likelihood.shots(x)[0] == pytest.approx(logs, abs=5e-3)
 
 
-def test_mirrored_ensembles_mirror_the_gradient() -> None:
-    """Order of the ensembles reversed: g changes its sign, k does not."""
-    counts = field_counts(np.random.default_rng(7), 0.11, -0.2, 200)
-    first = fitted(GradientCurvature(FOUR, np.random.default_rng(1)), {"counts": counts})
-    other = fitted(GradientCurvature(FOUR, np.random.default_rng(1)), {"counts": counts[:, ::-1]})
-    assert other["gradient"].value == pytest.approx(-first["gradient"].value, abs=2e-5)
-    assert other["curvature"].value == pytest.approx(first["curvature"].value, abs=2e-5)
-
-
 CHAIN = Chain(0.5, 0.0, math.sqrt(2.0), 1.0)
 
 

@@ -107,13 +107,6 @@ def test_gain_and_background_do_not_enter_a_ratio_of_counts() -> None:
     assert right.estimate()["xi2"].value == pytest.approx(wrong.estimate()["xi2"].value, rel=1e-12)
 
 
-def test_exchanging_the_ensembles_changes_nothing() -> None:
-    """Sum of the two and length by magnitude are symmetric."""
-    records = shots(0.2, 100, np.random.default_rng(7))
-    flipped = {**records, "counts": records["counts"][:, ::-1]}
-    assert wineland(records)["xi2"] == wineland(flipped)["xi2"]
-
-
 def angled(rng: np.random.Generator, n: int, angles: np.ndarray, c: float) -> dict:
     """Tomography shots with V = 40 + c cos(2 (phi - 0.4)), atoms^2, and length shots."""
     phi = np.repeat(angles, n)

@@ -47,7 +47,7 @@ class PumpingRamps:
 
     Quantities: "critical_pump" (unit of the knob), "decay" (per unit of time), "gain",
     "background", and where both directions cross it "hysteresis_width" and "midpoint" of the
-    half level (unit of the knob), which rest on no model of the dynamics.
+    half level (unit of the knob), of the stairs as they were played.
     """
 
     def __init__(self, beliefs: RampBeliefs) -> None:
@@ -126,7 +126,9 @@ class PumpingRamps:
         """From the half-level crossings alone, gamma as believed; the fit where there are none."""
         likelihood = RampLikelihood(self._beliefs, self._seen)
         known = self._beliefs
-        crossings = crossings_of(likelihood, known.gain.value, known.background.value, 0.0)
+        counts = known.gain.value, known.background.value
+        middle = crossings_of(likelihood, *counts, 0.0).midpoint or known.critical_pump
+        crossings = crossings_of(likelihood, *counts, 0.0, (middle, known.decay))
         found = crossings.quantities(level)
         if self._refusal() or "midpoint" not in found:
             return self.estimate(level)
@@ -176,7 +178,8 @@ class PumpingRamps:
         gain, background = math.exp(optimum.point.x[2]), float(optimum.point.x[3])
         slope = np.array([0.0, 0.0, 0.5 * self._beliefs.atoms * gain, 1.0])
         level_std = math.sqrt(max(0.0, float(slope @ optimum.covariance @ slope)))
-        return crossings_of(likelihood, gain, background, level_std)
+        rates = math.exp(optimum.point.x[0]), math.exp(optimum.point.x[1])
+        return crossings_of(likelihood, gain, background, level_std, rates)
 
 
 class RampPosterior:

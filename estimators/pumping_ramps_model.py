@@ -22,6 +22,7 @@ _STEP = 2e-5  # relative, of the differences by u_c and gamma
 _ERROR = 1e-9  # of the populations, far below what the differences need
 _FLOOR = 1e-9
 _MOST_STAIRS = 5000
+_POINTS = 4  # of the curve through which the half level is found
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -140,11 +141,33 @@ class RampLikelihood:
 
         A stair stands for half of its height to both sides; its end is half a stair on.
         """
-        found = []
-        for place in self.places:
-            pumps = self.beliefs.ramp(place.direction)
-            found.append(1.5 * pumps[place.climbed] - 0.5 * pumps[place.climbed - 1])
-        return np.array(found)
+        return np.array([self._ramp_pump(place.direction, place.climbed) for place in self.places])
+
+    def numbers(self, critical: float, decay: float) -> Array:
+        """(places,) expected number of excited atoms."""
+        found: Array = self._weights(critical, decay) @ self._numbers
+        return found
+
+    def half_excited(self, direction: int, critical: float, decay: float) -> float | None:
+        """The linear ramp's pump when half of the atoms are excited, of the stairs as played.
+
+        The expected numbers after each stair are interpolated; None where they do not pass N/2.
+        """
+        last = max((p.climbed for p in self.places if p.direction == direction), default=0)
+        stairs = range(1, last + 1)
+        found = self._climb(direction, stairs, critical, decay) @ self._numbers
+        off = found - 0.5 * self.beliefs.atoms
+        passed = np.flatnonzero(off[1:] * off[:-1] <= 0.0)
+        if not passed.size:
+            return None
+        first = max(0, min(int(passed[0]) - 1, off.size - _POINTS))
+        near = slice(first, first + _POINTS)
+        pumps = [self._ramp_pump(direction, stair) for stair in stairs[near]]
+        return float(np.polyfit(off[near], pumps, len(pumps) - 1)[-1])
+
+    def _ramp_pump(self, direction: int, climbed: int) -> float:
+        pumps = self.beliefs.ramp(direction)
+        return 1.5 * pumps[climbed] - 0.5 * pumps[climbed - 1]
 
     def pairs_places(self) -> list[Stairs]:
         """The place of each pair."""
@@ -218,16 +241,18 @@ class RampLikelihood:
         if key not in self._kept:
             if len(self._kept) > 8:
                 self._kept.pop(next(iter(self._kept)))
+            stairs: dict[int, list[int]] = {}
+            for place in self.places:
+                stairs.setdefault(place.direction, []).append(place.climbed)
             found = [
-                self._climb(direction, critical, decay)
-                for direction in sorted({place.direction for place in self.places})
+                self._climb(direction, wanted, critical, decay)
+                for direction, wanted in stairs.items()
             ]
             self._kept[key] = np.concatenate(found)
         return self._kept[key]
 
-    def _climb(self, direction: int, critical: float, decay: float) -> Array:
-        """Weights at the places of one direction, in order."""
-        wanted = [place.climbed for place in self.places if place.direction == direction]
+    def _climb(self, direction: int, wanted: Sequence[int], critical: float, decay: float) -> Array:
+        """(wanted, nodes) weights after so many stairs of one direction, in order."""
         pumps: Sequence[float] = self.beliefs.ramp(direction)[: wanted[-1] + 1]
         s = 0.5 * self.beliefs.atoms * (np.array(pumps) / critical - 1.0)
         ramp = mode_ramp(1.0 / self.beliefs.atoms, self._last)

@@ -1,6 +1,9 @@
 """Where the counts of ramps pass the half level: width of the hysteresis, and its middle.
 
-No model of the dynamics: straight lines through neighbouring pumps' mean counts.
+Straight lines through the mean counts of neighbouring places. A line is no curve: by how much the
+same line through the expected means of these places misses the pump at which these means, stair by
+stair, pass the half level, is taken from it. So the width is that of the stairs as they were
+played, at any distance of the places; the dynamics enters through this difference alone.
 """
 
 from __future__ import annotations
@@ -77,7 +80,11 @@ class Crossings:
 
 
 def crossings_of(
-    likelihood: RampLikelihood, gain: float, background: float, level_std: float
+    likelihood: RampLikelihood,
+    gain: float,
+    background: float,
+    level_std: float,
+    rates: tuple[float, float] | None = None,
 ) -> Crossings:
     """Crossings of the level of half of the atoms, g N/2 + b.
 
@@ -85,48 +92,61 @@ def crossings_of(
         likelihood: With the counts.
         gain, background: Of the half level.
         level_std: Its standard deviation.
+        rates: u_c and gamma, by which straight lines are corrected for the curve between places;
+            None leaves them straight.
     """
-    half = 0.5 * gain * likelihood.beliefs.atoms + background
+    atoms = likelihood.beliefs.atoms
+    half = 0.5 * gain * atoms + background
     if not likelihood.places:
         return Crossings(None, None, 0.0)
     means, shots = likelihood.means()
-    variances = likelihood.spreads() / shots
+    weights = shots / np.maximum(likelihood.spreads(), 1e-12)
     pumps = likelihood.ramp_pumps
     direction = np.array([place.direction for place in likelihood.places])
-    found: dict[int, tuple[float, float] | None] = {}
+    expected = None if rates is None else likelihood.numbers(*rates) - 0.5 * atoms
+    found: dict[int, tuple[float, float] | None] = {1: None, -1: None}
     slopes = []
     for way in (1, -1):
-        mine = direction == way
-        crossing = _crossing(pumps[mine], means[mine], variances[mine], half)
-        found[way] = None if crossing is None else crossing[:2]
-        slopes += [] if crossing is None else [crossing[2]]
+        near = _next_to_half(pumps, means - half, np.flatnonzero(direction == way))
+        line = None if near is None else _line(pumps[near], means[near] - half, weights[near])
+        if near is None or line is None:
+            continue
+        pump, std, slope = line
+        if rates is not None and expected is not None:
+            straight = _line(pumps[near], expected[near], weights[near])
+            curved = likelihood.half_excited(way, *rates)
+            if straight is None or curved is None:
+                continue
+            pump += curved - straight[0]
+        found[way] = pump, std
+        slopes.append(slope)
     common = level_std / float(np.mean(slopes)) if slopes else 0.0
     return Crossings(found[1], found[-1], common)
 
 
-def _crossing(
-    pumps: Array, means: Array, variances: Array, half: float
-) -> tuple[float, float, float] | None:
-    """Pump, its std, and the slope of a line through the points next to the half level."""
-    if pumps.size < 3:
+def _next_to_half(pumps: Array, heights: Array, mine: NDArray[np.intp]) -> NDArray[np.intp] | None:
+    """The places of one direction next to the half level; None where it is not passed."""
+    if mine.size < _NEIGHBOURS:
         return None
-    order = np.argsort(pumps)
-    pumps, means, variances = pumps[order], means[order], np.maximum(variances[order], 1e-12)
-    above = means > half
+    mine = mine[np.argsort(pumps[mine])]
+    above = heights[mine] > 0.0
     if above.all() or not above.any():
         return None
     # With noise there may be several changes of side: the middle of them.
     changes = np.flatnonzero(np.diff(above.astype(np.int8)))
     middle = int(round(float(np.mean(changes)) + 0.5))
-    first = min(max(0, middle - _NEIGHBOURS // 2), max(0, pumps.size - _NEIGHBOURS))
-    part = slice(first, first + _NEIGHBOURS)
-    u, m, weight = pumps[part], means[part] - half, 1.0 / variances[part]
+    first = min(max(0, middle - _NEIGHBOURS // 2), mine.size - _NEIGHBOURS)
+    return mine[first : first + _NEIGHBOURS]
+
+
+def _line(u: Array, heights: Array, weight: Array) -> tuple[float, float, float] | None:
+    """Zero of a straight line through heights, its std, and the slope."""
     centre = float(weight @ u / weight.sum())
     offset = u - centre
-    slope = float(weight @ (offset * m) / (weight @ offset**2))
-    height = float(weight @ m / weight.sum())
+    slope = float(weight @ (offset * heights) / (weight @ offset**2))
+    height = float(weight @ heights / weight.sum())
     if slope <= 0.0:
         return None
-    pump = centre - height / slope
-    variance = 1.0 / weight.sum() + (pump - centre) ** 2 / float(weight @ offset**2)
-    return pump, math.sqrt(variance) / slope, slope
+    zero = centre - height / slope
+    variance = 1.0 / weight.sum() + (zero - centre) ** 2 / float(weight @ offset**2)
+    return zero, math.sqrt(variance) / slope, slope

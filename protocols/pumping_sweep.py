@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ..estimators import Estimate
-from ..estimators.pumping_ramps_model import Stairs
+from ..estimators.pumping_ramps_model import RampLikelihood, Stairs
 from ..instruments.timeline import Tone
 from ..models.pumped_superradiance_hysteresis import hysteresis
 from .protocol import Calibrations, SetPoint, Steps
@@ -257,31 +258,22 @@ class PumpingSweep(PumpedProtocol):
         return self.elsewhere(calibrations, self.settings.decay_relative_std)
 
     def truth(self, revealed: Mapping[str, Any], calibrations: Calibrations) -> dict[str, float]:
-        """Critical pump, its middle of up and down, and the width of the hysteresis, Hz.
-
-        The width is that of an endless linear ramp.
-        """
+        """Critical pump, width of the hysteresis and its middle, Hz, of the stairs as played."""
         told = super().truth(revealed, calibrations)
         critical, decay = told.get("critical_pump"), revealed.get("collective_decay")
         if critical is None or decay is None or "half_excited_pump" in told:
             return told
-        atoms = int(revealed["atoms"])
-        # The ramp is linear in time in the knob's unit; its speed in s follows from the truth.
-        believed = self.settings
-        s_per_second = (
-            believed.stair
-            / believed.stair_time
-            * (atoms / believed.atoms * believed.collective_decay_hz / critical)
-        )
-        try:
-            lag = hysteresis(atoms, s_per_second / (2 * math.pi * decay))
-        except ValueError:  # too fast for so few atoms
-            return told
-        return {
-            **told,
-            "hysteresis_width": 2 * critical / atoms * lag.width,
-            "midpoint": critical * (1 + 2 * lag.midpoint / atoms),
+        played = replace(self.beliefs(calibrations), atoms=int(revealed["atoms"]))
+        every = {
+            Stairs(way, climbed): {0: 1}
+            for way, ramp in self._ramps.items()
+            for climbed in range(1, len(ramp))
         }
+        likelihood = RampLikelihood(played, every)
+        up, down = (likelihood.half_excited(w, critical, 2 * math.pi * decay) for w in (1, -1))
+        if up is None or down is None:  # the transition lies beyond the ramps
+            return told
+        return {**told, "hysteresis_width": up - down, "midpoint": 0.5 * (up + down)}
 
 
 def _believed_width(rate: float) -> float:

@@ -20,6 +20,8 @@ from cavitylab.estimators import (
     ramp_bounds,
 )
 from cavitylab.estimators.pumping_ramps_model import RampLikelihood
+from cavitylab.estimators.pumping_ramps_width import crossings_of
+from cavitylab.models.pumped_superradiance_hysteresis import hysteresis
 
 FALSE_ALARM = 1e-4
 ATOMS = 20
@@ -84,6 +86,37 @@ def test_probabilities_add_up_to_one_and_scores_are_the_slopes() -> None:
             ends.append(likelihood.evaluate(*moved)[0])
         slope = (ends[0] - ends[1]) / (2.0 * step)
         assert scores[likely, index] == pytest.approx(slope[likely], rel=2e-3, abs=2e-3)
+
+
+def stairs_of(height: float) -> RampBeliefs:
+    """40 atoms at r = 4, s from -13 to 13."""
+    up = tuple((1.0 + np.arange(-13.0, 13.0 + height / 2, height) / 20.0).tolist())
+    counter = Calibrated(1e4, 1.0), BELIEFS.background
+    return RampBeliefs(40, up, up[::-1], height / 4.0, 1.0, 1.0, *counter)
+
+
+def test_the_width_is_that_of_the_stairs_wherever_they_are_counted() -> None:
+    """Expected counts at places two units of s apart: no error of straight lines in the width.
+
+    Stairs of half a unit have the width of an endless ramp within 3 %; lines are off by more.
+    """
+    places = [Stairs(way, climbed) for way in (1, -1) for climbed in range(3, 53, 4)]
+    likelihood = RampLikelihood(stairs_of(0.5), {place: {0: 1} for place in places})
+    counts = np.rint(likelihood.moments(1.02, 1.1, 1e4, 5.0)[0]).astype(int)
+    seen = {p: {int(count): 50} for p, count in zip(likelihood.places, counts, strict=True)}
+    likelihood = RampLikelihood(stairs_of(0.5), seen)
+    up, down = (likelihood.half_excited(way, 1.02, 1.1) for way in (1, -1))
+    assert up is not None and down is not None
+    width = up - down
+    endless = 2.0 * 1.02 / 40 * hysteresis(40, 4.0 / 1.02 / 1.1).width
+    assert width == pytest.approx(endless, rel=0.03)
+    # the rates by which lines are bent need not be quite right
+    for rates, error in (((1.02, 1.1), 1e-3), ((1.025, 1.05), 0.02), (None, 1.0)):
+        found = crossings_of(likelihood, 1e4, 5.0, 0.0, rates).quantities(0.95)
+        off = found["hysteresis_width"].value - width
+        assert abs(off) < error * width
+        assert found["midpoint"].value == pytest.approx(0.5 * (up + down), abs=error * width)
+    assert abs(off) > 0.03 * width
 
 
 def test_the_unit_of_the_knob_carries_through() -> None:

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import gammaln
@@ -21,6 +22,7 @@ Array = NDArray[np.float64]
 _REACH = 7.0  # half-width of the window in counting noises
 _DENSE_FROM = 0.29  # window over table size above which the dense product wins
 _NOTHING = math.exp(-0.5 * _REACH**2)  # of the largest weight of a shot
+_SQUARES = 2**17  # cells of shots held at once
 _MANY, _WIDE = 16, 12  # tables and window from which it pays to leave out such cells
 LEAST_BACKGROUND = 1e-3  # counts; keeps the logarithm of an empty gate's mean finite
 
@@ -45,30 +47,35 @@ class CountFold:
     Args:
         counts: (shots, 2) counts, as floats.
         log_factorials: ln counts! of the same shape.
-        gain, background: counts per atom, counts without atoms.
+        gain, background: counts per atom, counts without atoms; (shots,) each where they differ.
         atoms: 2S.
     """
 
     def __init__(
-        self, counts: Array, log_factorials: Array, gain: float, background: float, atoms: int
+        self,
+        counts: Array,
+        log_factorials: Array,
+        gain: float | Array,
+        background: float | Array,
+        atoms: int,
     ) -> None:
         self._size = atoms + 1
-        floor = max(background, LEAST_BACKGROUND)
-        noise = math.sqrt(gain * atoms + floor) / gain
+        gains = np.asarray(gain, dtype=np.float64).reshape(-1, 1)
+        floors = np.maximum(np.asarray(background).reshape(-1, 1), LEAST_BACKGROUND)
+        noise = float((np.sqrt(gains * atoms + floors) / gains).max())
         width = min(self._size, 2 * (math.ceil(_REACH * noise) + 1) + 1)
         self._dense = width > _DENSE_FROM * self._size
         if self._dense:
             width = self._size
         self._width = width
-        first = np.rint((counts - floor) / gain).astype(np.intp) - width // 2
+        first = np.rint((counts - floors) / gains).astype(np.intp) - width // 2
         self._first = np.clip(first, 0, self._size - width)
-        atom_number = self._first[:, :, None] + np.arange(width)
-        mean = gain * atom_number + floor
-        seen = counts[:, :, None]
-        self._kernel = np.exp(seen * np.log(mean) - mean - log_factorials[:, :, None])
-        slope = self._kernel * (seen / mean - 1.0)
-        self._by_background = slope if background >= LEAST_BACKGROUND else np.zeros_like(slope)
-        self._by_log_gain = slope * (gain * atom_number)
+        self._scaled = gains[:, :, None] * (self._first[:, :, None] + np.arange(width))
+        self._mean = self._scaled + floors[:, :, None]
+        self._seen = counts[:, :, None]
+        self._lit = bool(np.min(background) >= LEAST_BACKGROUND)
+        log = self._seen * np.log(self._mean) - self._mean - log_factorials[:, :, None]
+        self._kernel = np.exp(log)
 
     def fold(self, tables: Array) -> Array:
         """(shots, k) folds of the tables (k, 2S+1, 2S+1)."""
@@ -86,22 +93,35 @@ class CountFold:
     def fold_with_slopes(self, tables: Array) -> Folded:
         """`fold`, with the derivatives of the first table's fold by ln gain and background."""
         k1, k2 = self._kernel[:, 0], self._kernel[:, 1]
+        slope = self._kernel * (self._seen / self._mean - 1.0)
+        turned = (slope * self._scaled, slope if self._lit else np.zeros_like(slope))
         if self._dense:
             inner, outer = k2 @ tables[0].T, k1 @ tables[0]
-            slopes = [
-                np.einsum("si,si->s", by[:, 0], inner) + np.einsum("si,si->s", by[:, 1], outer)
-                for by in (self._by_log_gain, self._by_background)
-            ]
-            return Folded(self.fold(tables), slopes[0], slopes[1])
-        flat = np.ascontiguousarray(tables.reshape(tables.shape[0], -1).T)
-        values = self._sparse(k1[:, :, None] * k2[:, None, :]) @ flat
-        first = flat[:, 0]
-        by = [
-            self._sparse(d[:, 0, :, None] * k2[:, None, :] + k1[:, :, None] * d[:, 1, None, :])
-            @ first
-            for d in (self._by_log_gain, self._by_background)
-        ]
-        return Folded(values, by[0], by[1])
+            by = [_dots(d[:, 0], inner) + _dots(d[:, 1], outer) for d in turned]
+            return Folded(self.fold(tables), by[0], by[1])
+        # Every shot's square of cells is summed over port 2 once, for the value and for both
+        # slopes: sparse matrices of the products of kernels would cost three times as much.
+        values, slopes = np.empty((len(k1), len(tables))), np.empty((2, len(k1)))
+        step = max(1, _SQUARES // self._width**2)
+        for part in (slice(i, i + step) for i in range(0, len(k1), step)):
+            for column, table in enumerate(tables):
+                inner, cells = self._over_port_2(table, part)
+                values[part, column] = _dots(k1[part], inner)
+                if not column:
+                    outer = np.matmul(k1[part, None, :], cells)[:, 0]
+                    for row, d in zip(slopes, turned, strict=True):
+                        row[part] = _dots(d[part, 0], inner) + _dots(d[part, 1], outer)
+        return Folded(values, slopes[0], slopes[1])
+
+    def cells(self) -> csr_array:
+        """(shots, cells) weights of the cells of a flattened table, without the negligible."""
+        return self._trimmed(self._kernel[:, 0, :, None] * self._kernel[:, 1, None, :])
+
+    def _over_port_2(self, table: Array, part: slice) -> tuple[Array, Array]:
+        """(shots, width) sums over port 2 near the counts, and the (shots, width, width) cells."""
+        squares = sliding_window_view(table, (self._width, self._width))
+        cells = squares[self._first[part, 0], self._first[part, 1]]
+        return np.matmul(cells, self._kernel[part, 1, :, None])[..., 0], cells
 
     def _trimmed(self, weights: Array) -> csr_array:
         """`_sparse` without the cells that add nothing: few atoms have less noise than all."""
@@ -129,3 +149,9 @@ def log_factorials(counts: Array) -> Array:
     """ln counts! elementwise."""
     values: Array = gammaln(counts + 1.0)
     return values
+
+
+def _dots(left: Array, right: Array) -> Array:
+    """Row by row."""
+    found: Array = np.einsum("si,si->s", left, right)
+    return found

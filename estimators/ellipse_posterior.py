@@ -100,14 +100,19 @@ class EllipsePosterior:
 
     def scan(self, phases: Array, nuisances: Array, shots: slice = slice(None)) -> Array:
         """Log-likelihood at each phase, with 1 % of outliers; ratio and area as believed."""
-        density = self._likelihood.scan(self._counts[shots], phases, nuisances)
+        return self.log_sums(self._likelihood.scan(self._counts[shots], phases, nuisances))
+
+    def log_sums(self, density: Array) -> Array:
+        """Log-likelihoods (…, phases) of densities (…, shots, phases), with 1 % of outliers."""
         mixed = 0.99 * density + 0.01 * self._stray
-        whole = len(mixed) - len(mixed) % _TOGETHER
-        totals: Array = np.log(mixed[whole:]).sum(axis=0)
+        *rows, shots, phases = mixed.shape
+        whole = shots - shots % _TOGETHER
+        totals: Array = np.log(mixed[..., whole:, :]).sum(axis=-2)
         # A logarithm of a product of a few shots costs less than that of each.
-        for part in np.split(mixed[:whole], range(_SLAB, whole, _SLAB)) if whole else []:
-            product = np.multiply.reduce(part.reshape(-1, _TOGETHER, part.shape[1]), axis=1)
-            totals = totals + np.log(product).sum(axis=0)
+        for start in range(0, whole, _SLAB):
+            part = mixed[..., start : min(start + _SLAB, whole), :]
+            product = np.multiply.reduce(part.reshape(*rows, -1, _TOGETHER, phases), axis=-2)
+            totals = totals + np.log(product).sum(axis=-2)
         return totals
 
     def stray_probability(self, x: Array) -> Array:

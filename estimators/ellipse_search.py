@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .detector_comb import detector_starts
 from .ellipse_beliefs import EllipseBeliefs
 from .ellipse_posterior import LEAST_OUTLIERS, EllipsePosterior, ShotLikelihood
 from .ellipse_starts import EllipseFit, fit_geometric
@@ -17,8 +18,6 @@ from .scoring import Optimum, maximise, maximise_strictly
 Array = NDArray[np.float64]
 
 _SCAN_STEP = 0.3  # of 1/sqrt(quantum Fisher information)
-_COMB_BELOW = 0.4  # counting noise in atoms below which single atoms show in the counts
-_COMB_SHOTS = 150
 _GEOMETRIC_SHOTS = 200
 _SCAN_SHOTS = 400
 _SEARCH_SHOTS = 10_000
@@ -69,7 +68,7 @@ def search(
         most = len(counts)  # all shots are folded anyway, and only once
     subset = slice(None, None, max(1, len(counts) // most))
     candidates: list[tuple[float, Array]] = []
-    for nuisances, penalty in _comb(posterior, likelihood, beliefs, phases, len(counts)):
+    for nuisances, penalty in detector_starts(posterior, likelihood, beliefs, counts, phases):
         totals = posterior.scan(phases, nuisances, subset) - penalty
         for top in _local_maxima(totals):
             candidates.append((float(totals[top]), posterior.start(phases[top], nuisances)))
@@ -132,56 +131,6 @@ def _scan_phases(
         return np.linspace(0.0, math.pi / 2.0, steps + 1)
     near = geometric.phase + step * np.arange(-_LOCAL_REACH, _LOCAL_REACH + 1.0)
     return near[(near > 0.0) & (near < math.pi / 2.0)]
-
-
-def _comb(
-    posterior: EllipsePosterior,
-    likelihood: ShotLikelihood,
-    beliefs: EllipseBeliefs,
-    phases: Array,
-    shots: int,
-) -> list[tuple[Array, float]]:
-    """Nuisances worth a scan, with the prior's price of each.
-
-    Where single atoms are resolved the likelihood in the gain is a comb: a gain that moves
-    every peak by one atom fits nearly as well. Offsets within four prior standard
-    deviations are tried on some of the shots and the best three kept.
-    """
-    centre = beliefs.centre
-    covariance = np.asarray(beliefs.covariance)
-    gain_std, background_std = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
-    tooth_gain, tooth_background = 0.2 / beliefs.atoms, 0.2 * beliefs.gain
-    if not _sees_atoms(likelihood, beliefs):
-        return [(centre, 0.0)]
-    gains = _offsets(gain_std, tooth_gain, 80)
-    backgrounds = _offsets(background_std, tooth_background, 3)
-    subset = slice(None, None, max(1, shots // _COMB_SHOTS))
-    coarse = phases[:: max(1, len(phases) // 80)] if len(phases) > 200 else phases
-    found = []
-    for gain in gains:
-        for background in backgrounds:
-            nuisances = centre + np.array([0.0, 0.0, gain, background])
-            penalty = 0.5 * (_square(gain, gain_std) + _square(background, background_std))
-            score = float(posterior.scan(coarse, nuisances, subset).max()) - penalty
-            found.append((score, nuisances, penalty))
-    found.sort(key=lambda item: -item[0])
-    return [(nuisances, penalty) for _, nuisances, penalty in found[:3]]
-
-
-def _sees_atoms(likelihood: ShotLikelihood, beliefs: EllipseBeliefs) -> bool:
-    return likelihood.resolves_atoms and beliefs.counting_noise < _COMB_BELOW
-
-
-def _offsets(std: float, tooth: float, most: int) -> Array:
-    """Offsets within four standard deviations, a fraction of a tooth apart."""
-    steps = min(most, math.floor(4.0 * std / tooth))
-    if steps == 0:
-        return np.zeros(1)
-    return np.linspace(-4.0 * std, 4.0 * std, 2 * steps + 1)
-
-
-def _square(offset: float, std: float) -> float:
-    return (offset / std) ** 2 if std > 0.0 else 0.0
 
 
 def _local_maxima(values: Array) -> list[int]:

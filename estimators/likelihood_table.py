@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ Array = NDArray[np.float64]
 
 LARGEST_SPIN = 150.0
 _BLOCK = 4096  # shots folded at once
+_DENSITIES = 2**18  # of a scan of detectors held at once
 _SERIES_UP_TO = 100.0  # spin; beyond it the cosine series takes too long to build
 _SCAN_CUTOFF = 1e-7  # weights p_J below it do not move a start
 _SMALLEST = 1e-300
@@ -153,6 +155,31 @@ class TableLikelihood:
             else:
                 rows.append(fold.fold(np.stack([self._scan_table(phase) for phase in phases])))
         return np.concatenate(rows)
+
+    def scan_detectors(self, counts: Array, phases: Array, nuisances: Array) -> Iterator[Array]:
+        """`scan` for many gains and backgrounds, some of them at a time.
+
+        Args:
+            counts: (shots, 2).
+            phases: phi, radians.
+            nuisances: (detectors, 4); ratio and pulse area as believed whatever is given.
+
+        Yields:
+            (detectors, shots, phases) densities, in the order of `nuisances`.
+        """
+        if self._beliefs.spin > _SERIES_UP_TO:
+            yield from (self.scan(counts, phases, row)[None] for row in nuisances)
+            return
+        size, shots = self._beliefs.atoms + 1, len(counts)
+        waves = np.cos(2.0 * np.outer(np.arange(size), phases))
+        tables = self._cosine_series().reshape(size, -1).T @ waves  # cells first in memory
+        step = max(1, _DENSITIES // max(1, shots * len(phases)))
+        for part in np.split(nuisances, range(step, len(nuisances), step)):
+            seen = np.tile(counts, (len(part), 1))
+            gains, backgrounds = np.repeat(np.exp(part[:, 2]), shots), np.repeat(part[:, 3], shots)
+            fold = CountFold(seen, log_factorials(seen), gains, backgrounds, self._beliefs.atoms)
+            density = (fold.cells() @ tables).reshape(len(part), shots, -1)
+            yield np.maximum(density, 0.0, out=density)
 
     def cell_probabilities(
         self, phase: float, nuisances: Array, edges: tuple[Array, Array]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from cavitylab.estimators import counting_kernels, likelihood_table
 from cavitylab.estimators.ellipse_posterior import EllipsePosterior
 from cavitylab.estimators.gaussian_ring import RingLikelihood
 from cavitylab.estimators.likelihood_table import TableLikelihood
@@ -56,6 +57,32 @@ def test_the_scan_is_the_likelihood_at_every_phase(ellipse_lab) -> None:
     for column, phase in enumerate(phases):
         direct, _ = likelihood.evaluate(counts, float(phase), centre)
         assert np.abs(scanned[:, column] - direct).max() < 1e-5 * direct.max()
+
+
+def test_many_detectors_are_scanned_as_each_alone(ellipse_lab, monkeypatch) -> None:
+    """Gains and backgrounds tried together have the densities of each, some at a time or all."""
+    lab = ellipse_lab(spin=12.0, ratio=0.2, gain=1500.0, background=300.0)
+    counts = lab.counts(0.3, 40, np.random.default_rng(2)).astype(float)
+    likelihood, phases = TableLikelihood(lab.beliefs()), np.array([0.01, 0.3, 0.7321])
+    offsets = np.array([[0, 0, -0.01, 0], [0, 0, 0.004, 200.0], [0, 0, 0.03, -300.0]])
+    tried = lab.beliefs().centre + offsets
+    alone = np.stack([likelihood.scan(counts, phases, row) for row in tried])
+    for most in (2**18, 150):
+        monkeypatch.setattr(likelihood_table, "_DENSITIES", most)
+        together = np.concatenate([*likelihood.scan_detectors(counts, phases, tried)])
+        assert together == pytest.approx(alone, rel=1e-9, abs=1e-12 * alone.max())
+
+
+def test_shots_are_folded_in_parts_as_all_at_once(ellipse_lab, monkeypatch) -> None:
+    """Densities and all slopes do not depend on how many shots are held at once."""
+    lab = ellipse_lab()
+    counts = lab.counts(0.25, 30, np.random.default_rng(1)).astype(float)
+    likelihood, centre = TableLikelihood(lab.beliefs()), lab.beliefs().centre
+    whole = likelihood.evaluate(counts, 0.25, centre)
+    monkeypatch.setattr(counting_kernels, "_SQUARES", 2000)
+    parts = likelihood.evaluate(counts, 0.25, centre)
+    assert parts[0] == pytest.approx(whole[0], rel=1e-12)
+    assert parts[1] == pytest.approx(whole[1], rel=1e-12)
 
 
 def test_exchange_of_the_ensembles_changes_nothing(ellipse_lab) -> None:

@@ -176,13 +176,30 @@ def estimate(
 ) -> None:
     """Refit a stored run, or records from anywhere, with any estimator.
 
-    A CSV file has one heading and one row a shot; an NPZ file holds the same names as arrays.
+    A CSV file has one heading and one row a shot, with commas, semicolons, tabs or spaces in
+    between and # before a comment; an NPZ file holds arrays of the same names, shots first.
     Numbered columns belong together: counts_1, counts_2, … are the array `counts` (shots,
-    detectors). Columns are **counts** (raw, whole numbers), and where the estimator reads them
-    **bias_phase** (rad), **pump** (the knob's setting), **time**, **angle** (rad), **setting**,
-    **drive**, **value**, **std**; **status** (1 = good shot) and **shot** (ignored) always.
-    `--describe NAME` tells exactly which, and the beliefs. What is not a number, not finite, or
-    not a known column is refused with its line.
+    detectors). What is not a number, not finite, or not a known column is refused with its line;
+    shots whose **status** is not 1 are left out, **shot** is ignored. `--describe NAME` says which
+    columns an estimator reads, and its beliefs.
+
+    - **counts**: raw, whole numbers; of each detector, or of each time bin of a sweep
+
+    - **populations**: share of the atoms, 0 to 1, in place of counts
+
+    - **light**: counts of the cavity's output; of a calibration, the level of the light (relative)
+
+    - **reading** (V, or any unit); **value** and **std** (any one unit); **x**, **y** (atoms)
+
+    - **pump**: setting of the knob, any unit; pump_1, pump_2 at the two ends of a sweep
+
+    - **direction**: 1 up, -1 down; **stairs**: how many were climbed
+
+    - **time** (s; any unit where rates are fitted, which are then in its inverse)
+
+    - **pulse_time**, **decay_time** (s); **current** (A); **power** (W); **drive** (relative)
+
+    - **bias_phase**, **angle** (rad); **setting**, **level**: number of the setting
 
     The ellipse takes spin, detuning_ratio, pulse_area, gain, background and their standard
     deviations: detuning_ratio_std, pulse_area_std, gain_std (all three relative) and
@@ -192,7 +209,8 @@ def estimate(
     Examples: `cavitylab estimate data/2026-11-21/101500_demo_1a2b3c --json`,
     `cavitylab estimate scan.csv --estimator pumping_snapshots --set atoms=100 --figure fit.png`
     """
-    from .refit import Refit, list_estimators, refit
+    from .refit import Refit, refit
+    from .refit_describe import list_estimators
 
     with errors_told():
         if describe is not None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json as jsonlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .exits import ExitCode
+from .exits import ExitCode, say_error
+from .refit_files import RecordsError, RecordsFile, read_beliefs, read_records
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ..estimators import Estimate
-    from ..estimators.registry import EstimatorEntry
+    from ..estimators.registry import Estimator, EstimatorEntry
+    from .refit_files import Columns
 
-    Columns = dict[str, NDArray[np.float64]]
-
-_METHODS = ("exact_table", "gaussian_ring")
-
-
-class RecordsError(ValueError):
-    """The file does not hold what an estimator needs."""
+_PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +46,62 @@ class Refit:
 
 def refit(order: Refit) -> ExitCode:
     """Fit and print; a run of the ellipse brings its own beliefs, a file needs them."""
-    from ..estimators import RecordError
-    from ..estimators.registry import find_estimator
-    from .exits import say_error
+    from ..estimators.registry import ELLIPSE_METHODS, find_estimator
 
     try:
+        _refuse_figure(order.figure)
         if _wants_its_own(order):
             return _told(order, _refitted(order))
         entry = find_estimator(order.estimator)
-        records, known = _source(order, entry)
+        source, known = _source(order, entry)
         known |= read_beliefs(order.beliefs) if order.beliefs is not None else {}
         known |= _settings(order.settings)
-        if order.estimator in _METHODS:
+        if order.estimator in ELLIPSE_METHODS:
             known["method"] = order.estimator
-        estimator = entry.build(known)
-        try:
-            estimator.update(records)
-        except RecordError as error:
-            raise RecordsError(f"{_place(order.source, error.shot)}: {error}") from error
-        estimate = estimator.estimate(level=order.level)
+        estimator, estimate = _fitted(order, entry, source, known)
         if order.figure is not None:
             from .refit_figure import draw_refit
 
-            draw_refit(order.figure, entry.name, estimator, records, estimate)
+            draw_refit(order.figure, entry.name, estimator, source.columns, estimate)
     except ValueError as error:
         say_error(str(error))
         return ExitCode.USAGE
+    except OSError as error:
+        say_error(f"{error.filename or order.source}: {error.strerror or error}")
+        return ExitCode.USAGE
     return _told(order, estimate)
+
+
+def _fitted(
+    order: Refit, entry: EstimatorEntry, source: RecordsFile, known: dict[str, Any]
+) -> tuple[Estimator, Estimate]:
+    """The estimator, fed with all records, and its answer; refusals name file and estimator."""
+    from ..estimators import RecordError
+    from ..estimators.belief_values import BeliefError
+
+    try:
+        estimator = entry.build(known)
+    except BeliefError:
+        raise
+    except ValueError as error:
+        raise RecordsError(f"{entry.name}: {error}") from error
+    try:
+        estimator.update(source.columns)
+        return estimator, estimator.estimate(level=order.level)
+    except RecordError as error:
+        raise RecordsError(f"{source.place(error.shot)}: {entry.name}: {error}") from error
+    except ValueError as error:
+        raise RecordsError(f"{source.path}: {entry.name}: {error}") from error
+
+
+def _refuse_figure(path: Path | None) -> None:
+    """Refuse before the fit what could not be written after it."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise RecordsError(f"--figure {path}: there is no folder {path.parent}")
+    if path.suffix.lower() not in _PICTURES:
+        raise RecordsError(f"--figure {path}: the ending must be .png, .pdf or .svg")
 
 
 def _wants_its_own(order: Refit) -> bool:
@@ -117,110 +137,56 @@ def _refitted(order: Refit) -> Estimate:
 def _told(order: Refit, estimate: Estimate) -> ExitCode:
     if order.as_json:
         print(jsonlib.dumps(estimate.to_json(), allow_nan=False))
-    else:
-        print(estimate)
-        for line in estimate.assumptions:
-            print(f"  assumed: {line}")
-        if order.figure is not None:
-            print(f"figure: {order.figure}")
-    return ExitCode.DONE
-
-
-def _place(source: Path, shot: int | None) -> str:
-    """Where to look: a table has its names on line 1 and shot 0 on line 2."""
-    if shot is None or source.suffix != ".csv":
-        return str(source)
-    return f"{source}: line {shot + 2}"
-
-
-def list_estimators(name: str | None = None) -> ExitCode:
-    """All estimators, or one with the columns that it reads and the beliefs that it takes."""
-    from ..estimators.registry import BeliefError, estimators, find_estimator
-    from .exits import say_error
-
-    if name is None:
-        for entry in estimators().values():
-            print(f"{entry.name:<24} {entry.summary}")
         return ExitCode.DONE
-    try:
-        entry = find_estimator(name)
-    except BeliefError as error:
-        say_error(str(error))
-        return ExitCode.USAGE
-    print(
-        f"{entry.name}: {entry.summary}\n\nColumns:\n{entry.records}\n\nBeliefs (--set key=value):"
-    )
-    for belief in entry.beliefs():
-        default = "needed" if belief.needed else f"default {belief.default or 'empty'}"
-        print(f"  {belief.key:<20} {belief.kind}, {default}")
+    print(f"{estimate.estimator}, {estimate.shots} shots")
+    for line in _rows(estimate):
+        print(line)
+    if estimate.goodness_of_fit is not None:
+        print(f"goodness of fit: p = {estimate.goodness_of_fit.p_value:.2g}")
+    for flag in estimate.flags:
+        print(f"note: {flag}")
+    for line in estimate.assumptions:
+        print(f"  assumed: {line}")
+    if estimate.quantities:
+        first, quantity = next(iter(estimate.quantities.items()))
+        low, high = estimate.identifiable
+        print(f"  identifiable: {first} from {low:.6g} to {high:.6g} {quantity.unit}".rstrip())
+    if order.figure is not None:
+        print(f"figure: {order.figure}")
     return ExitCode.DONE
 
 
-def read_beliefs(path: Path) -> dict[str, Any]:
-    """Beliefs from a flat YAML file.
-
-    Raises:
-        RecordsError: when it holds anything but `key: value` lines.
-    """
-    from ruamel.yaml import YAML
-
-    found = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise RecordsError(f"{path}: must hold `key: value` lines, see cavitylab estimate --help")
-    return {
-        str(key): tuple(value) if isinstance(value, list) else value for key, value in found.items()
-    }
+def _rows(estimate: Estimate) -> list[str]:
+    """Every quantity with its interval, one below the other."""
+    left = [f"{name} = {quantity}" for name, quantity in estimate.quantities.items()]
+    width = min(max((len(text) for text in left), default=0), 60)
+    rows = []
+    for text, quantity in zip(left, estimate.quantities.values(), strict=True):
+        low, high = quantity.interval
+        digits = _digits(quantity.std, max(abs(low), abs(high)))
+        rows.append(
+            f"{text:<{width}}  {100 * quantity.level:.4g} %: {low:.{digits}g} to {high:.{digits}g}"
+        )
+    return rows
 
 
-def read_records(path: Path) -> Columns:
-    """Columns of a CSV or NPZ file; `name_1`, `name_2`, … become one array (shots, k).
+def _digits(std: float, size: float) -> int:
+    """Significant digits that show an end of the interval to a hundredth of the error."""
+    import math
 
-    Raises:
-        RecordsError: for an empty file, uneven rows, or what is not a number; the message
-            names file, line and column.
-    """
-    import numpy as np
-
-    if not path.exists():
-        raise RecordsError(f"{path}: no such run or file")
-    if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: np.asarray(arrays[name]) for name in arrays}
-        except (OSError, ValueError) as error:
-            raise RecordsError(f"{path}: is no NPZ file of plain arrays ({error})") from error
-        if not found or not all(array.size for array in found.values()):
-            raise RecordsError(f"{path}: holds no shots")
-        return found
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
-    except UnicodeDecodeError as error:
-        raise RecordsError(f"{path}: is not a text file; give CSV or .npz") from error
-    if not rows:
-        raise RecordsError(f"{path}: is empty")
-    heading, lines = [name.strip() for name in rows[0]], rows[1:]
-    if len(set(heading)) != len(heading):
-        raise RecordsError(f"{path}: the heading names a column twice: {', '.join(heading)}")
-    table = [
-        [
-            _number(text, f"{path}:{number}, column {name}")
-            for name, text in _paired(heading, line, f"{path}:{number}")
-        ]
-        for number, line in enumerate(lines, 2)
-        if line
-    ]
-    if not table:
-        raise RecordsError(f"{path}: has a heading but no shots")
-    return _stacked(heading, np.asarray(table, dtype=np.float64), path)
+    if std <= 0.0 or size <= 0.0:
+        return 6
+    return min(max(math.ceil(math.log10(size / std)) + 2, 3), 12)
 
 
-def _source(order: Refit, entry: EstimatorEntry) -> tuple[Columns, dict[str, Any]]:
+def _source(order: Refit, entry: EstimatorEntry) -> tuple[RecordsFile, dict[str, Any]]:
     """Records that the estimator reads, and what a run already knows of its beliefs."""
     if order.source.is_dir():
         columns, known = _from_run(order, entry)
-        return {name: array for name, array in columns.items() if entry.reads(name)}, known
-    columns = read_records(order.source)
+        kept = {name: array for name, array in columns.items() if entry.reads(name)}
+        return RecordsFile(order.source, kept), known
+    source = read_records(order.source)
+    columns = source.columns
     strange = [name for name in columns if not entry.reads(name) and name != "shot"]
     if strange:
         raise RecordsError(
@@ -233,7 +199,7 @@ def _source(order: Refit, entry: EstimatorEntry) -> tuple[Columns, dict[str, Any
             f"or --set (see cavitylab estimate --describe {entry.name})"
         )
     columns.pop("shot", None)
-    return columns, {}
+    return source, {}
 
 
 def _from_run(order: Refit, entry: EstimatorEntry) -> tuple[Columns, dict[str, Any]]:
@@ -245,11 +211,13 @@ def _from_run(order: Refit, entry: EstimatorEntry) -> tuple[Columns, dict[str, A
     run = Run.open(order.source)
     rows = run.load(order.stream)
     records = {str(name): np.asarray(rows[name]) for name in rows}
-    points = run.load("point")
-    if order.stream == "shot" and "coil_check" in points:
-        # the shots of a check before the run are no ellipse
-        fitted = np.asarray(points["coil_check"])[records["point_index"]] == 0
-        records = {name: column[fitted] for name, column in records.items()}
+    if order.stream == "shot":
+        points, place = run.load("point"), records["point_index"]
+        settings = {str(name): np.asarray(points[name])[place] for name in points}
+        records = {**settings, **records}
+        if "coil_check" in settings:  # the shots of a check before the run are no ellipse
+            fitted = settings["coil_check"] == 0
+            records = {name: column[fitted] for name, column in records.items()}
     if entry.name != "ellipse_phase":
         return records, {}
     try:
@@ -269,38 +237,3 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
             raise RecordsError(f"--set takes key=value, not {text!r}")
         found[key.strip()] = value.strip()
     return found
-
-
-def _paired(heading: list[str], line: list[str], where: str) -> zip[tuple[str, str]]:
-    if len(line) != len(heading):
-        raise RecordsError(f"{where}: has {len(line)} values for {len(heading)} columns")
-    return zip(heading, line, strict=True)
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise RecordsError(f"{where}: {text!r} is not a number") from None
-    if not math.isfinite(number):
-        raise RecordsError(f"{where}: {text!r} is not finite; mark bad shots with a status not 1")
-    return number
-
-
-def _stacked(heading: list[str], table: NDArray[np.float64], path: Path) -> Columns:
-    """Columns by name; numbered ones side by side in the order of their numbers."""
-    plain: Columns = {}
-    numbered: dict[str, dict[int, int]] = {}
-    for place, name in enumerate(heading):
-        base, mark, number = name.rpartition("_")
-        if mark and number.isdigit():
-            numbered.setdefault(base, {})[int(number)] = place
-        else:
-            plain[name] = table[:, place]
-    for base, places in numbered.items():
-        if base in plain or sorted(places) != list(range(1, len(places) + 1)):
-            raise RecordsError(
-                f"{path}: the columns {base}_1, {base}_2, … must be numbered without a gap"
-            )
-        plain[base] = table[:, [places[number] for number in sorted(places)]]
-    return plain

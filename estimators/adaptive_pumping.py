@@ -39,7 +39,7 @@ class AdaptivePumping:
     """Posterior of the critical knob setting u_c, gain free within its calibration.
 
     Args:
-        atoms: N.
+        atoms: N of the ensemble.
         critical_range: (low, high) of u_c beforehand, flat in ln u_c, in the knob's unit.
         gain: g, counts per excited atom and gate.
         gain_std: its standard deviation.

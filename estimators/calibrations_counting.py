@@ -62,11 +62,11 @@ class CountingBeliefs:
     """What is known of atoms and detector before a calibration.
 
     Attributes:
-        atoms: N.
+        atoms: N of each ensemble.
         gain_range: (low, high) counts per atom, in which the gain is searched.
         background_range: (low, high) counts.
         gain: (mean, std) of an earlier calibration to be believed, or None.
-        background: the same, counts.
+        background: (mean, std) of an earlier calibration to be believed, counts, or None.
 
     Raises:
         ValueError: on an atom number below 1, ranges that are empty or not positive, priors

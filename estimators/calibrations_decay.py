@@ -150,7 +150,11 @@ class DecayCalibration(CountedCalibration):
     """Collective decay rate against RF power: G_max and P_sat of a modulator's power."""
 
     name = "collective decay against RF power"
-    columns = (Column("power", 0.0), Column("decay_time", 0.0), Column("pulse_time", 0.0))
+    columns = (
+        Column("power", 0.0, unit="W"),
+        Column("decay_time", 0.0, unit="s"),
+        Column("pulse_time", 0.0, unit="s"),
+    )
 
     def __init__(self, beliefs: DecayBeliefs) -> None:
         super().__init__(beliefs.counting)

@@ -193,7 +193,7 @@ class DriveCalibration(CountedCalibration):
     """Rabi frequency against RF power: f_max and P_sat of a modulator's amplitude."""
 
     name = "drive from flops against RF power"
-    columns = (Column("power", 0.0), Column("pulse_time", 0.0))
+    columns = (Column("power", 0.0, unit="W"), Column("pulse_time", 0.0, unit="s"))
 
     def __init__(self, beliefs: DriveBeliefs) -> None:
         super().__init__(beliefs.counting)
@@ -252,7 +252,7 @@ class SpectroscopyCalibration(CountedCalibration):
     """Detuning difference against current from weak pulses: slope and offset."""
 
     name = "detuning difference from weak pulses against current"
-    columns = (Column("current"), Column("pulse_time", 0.0))
+    columns = (Column("current", unit="A"), Column("pulse_time", 0.0, unit="s"))
 
     def __init__(self, beliefs: DetuningBeliefs) -> None:
         super().__init__(beliefs.counting)
@@ -296,7 +296,7 @@ class GainCalibration(CountedCalibration):
     """Gain and background from dark counts and the peaks of few and many atoms."""
 
     name = "detector from dark counts and levels of excited atoms"
-    columns = (Column("level", 0.0),)
+    columns = (Column("level", 0.0, unit="label of the setting, 0 dark"),)
     fewest = 3
 
     def estimate(self, level: float = 0.95) -> Estimate:

@@ -34,7 +34,7 @@ class RabiBeliefs:
     """What is known before the flop.
 
     Attributes:
-        atoms: N.
+        atoms: N of the ensemble.
         frequency_range: (low, high) of Omega, rad/s, in which it is searched.
         gain: (mean, std) counts per atom, or None: the counts are atoms.
         background: (mean, std) counts.

@@ -36,7 +36,7 @@ class RamseyBeliefs:
     """What is known before the fringes.
 
     Attributes:
-        atoms: N.
+        atoms: N of the ensemble.
         slope_range: (low, high) of kappa, Hz/A.
         offset_range: (low, high) of delta_0, Hz, at zero current.
 

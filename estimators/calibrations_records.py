@@ -16,12 +16,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of settings: its name, the values it may have, and what it is when missing."""
+    """A column of settings: its name, the values it may have, what it is when missing, its unit."""
 
     name: str
     lowest: float = -np.inf
     highest: float = np.inf
     default: float | None = None
+    unit: str = ""
 
 
 @dataclass(slots=True)
@@ -58,13 +59,15 @@ class Readings:
             good = good_shots(records, shots)
             values = read_column(records, "reading", (shots,), good)
             rejected = shots - len(values)
-        if self.largest is not None and (values > self.largest).any():
-            shot = int(np.argmax(values > self.largest))
-            raise RecordError(
-                f"Column `{self.reading}` must not exceed {self.largest:.6g}, but good shot {shot} "
-                f"has {values[shot]:.6g}."
-            )
         good = good_shots(records, shots)
+        if self.largest is not None and (values > self.largest).any():
+            place = int(np.argmax(values > self.largest))
+            shot = int(np.flatnonzero(good)[place])
+            raise RecordError(
+                f"Column `{self.reading}` must not exceed {self.largest:.6g}, but shot {shot} has "
+                f"{values[place]:.6g}.",
+                shot,
+            )
         settings = [
             read_column(
                 records,

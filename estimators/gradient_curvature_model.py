@@ -32,8 +32,10 @@ class FourEnsembleBeliefs:
 
     Attributes:
         atoms: N of each.
-        contrast: C, with `contrast_std` for each ensemble.
-        offset: c, with `offset_std` for each ensemble.
+        contrast: C as calibrated, alike in all.
+        contrast_std: standard deviation of each ensemble's contrast.
+        offset: c as calibrated, alike in all.
+        offset_std: standard deviation of each ensemble's offset.
         gain: counts per atom.
         background: counts.
         bias: phases added on purpose, radians; they decide the signs of g and k.

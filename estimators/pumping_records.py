@@ -112,6 +112,7 @@ def _refuse(
     place = np.argwhere(wrong)[0]
     shot = int(np.flatnonzero(good)[place[0]])
     raise RecordError(
-        f"Column `{name}` must be {rule}, but shot {shot} has {values[tuple(place)]!r}; mark bad "
-        "shots with a status other than 1."
+        f"Column `{name}` must be {rule}, but shot {shot} has {values[tuple(place)]:g}; mark bad "
+        "shots with a status other than 1.",
+        shot,
     )

@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import math
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +19,24 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .binomial_beliefs import CommonPhase, EllipseAtoms
+from .belief_meanings import ELLIPSE_STDS, meanings_of
+from .belief_values import (
+    BeliefError,
+    choices_of,
+    converted,
+    kind_in_words,
+    near_names,
+    number_of,
+)
+from .binomial_beliefs import EllipseAtoms
 from .ellipse_beliefs import EllipseBeliefs
 from .estimate import Estimate
 from .phase_table import PhaseTable, coherent_table
 from .pumping_beliefs import Calibrated
+from .schedule_beliefs import BiasSetting
 
 _MISSING = object()
-_ELLIPSE_STDS = ("detuning_ratio_std", "pulse_area_std", "gain_std", "background_std")
-_METHODS = ("auto", "exact_table", "gaussian_ring", "rotor_mixture")
+ELLIPSE_METHODS = ("auto", "exact_table", "gaussian_ring", "rotor_mixture")
 _SEED = 1
 
 
@@ -45,18 +52,23 @@ class Estimator(Protocol):
         ...
 
 
-class BeliefError(ValueError):
-    """A belief that is missing, not known, or not of the kind that is wanted."""
-
-
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One thing to be known beforehand: key, kind in words, default, whether it must be given."""
+    """One thing to be known beforehand.
+
+    Attributes:
+        key: of `--set` and of files.
+        kind: what is to be written, in words.
+        default: in words; "" where there is none.
+        needed: whether it must be given.
+        meaning: what it is, with its unit.
+    """
 
     key: str
     kind: str
     default: str
     needed: bool
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,13 @@ class EstimatorEntry:
 
     @property
     def records(self) -> str:
-        """What `update` says about the columns."""
-        return inspect.getdoc(getattr(self.factory, "update")) or ""  # noqa: B009
+        """What `update` says about the columns, and the settings that a calibration names."""
+        text = inspect.getdoc(getattr(self.factory, "update")) or ""  # noqa: B009
+        settings = getattr(self.factory, "columns", ())
+        if not settings:
+            return text
+        named = ", ".join(f"{column.name} ({column.unit})" for column in settings)
+        return text.replace("the settings", named, 1)
 
     def reads(self, column: str) -> bool:
         """Whether the documentation of `update` names a column."""
@@ -108,11 +125,15 @@ class EstimatorEntry:
         needed = {belief.key for belief in self.beliefs() if belief.needed and not ready}
         missing = sorted(needed - set(values))
         if unknown or missing:
+            strange = [f"{key}{near_names(key, known)}" for key in unknown]
             raise BeliefError(
                 f"{self.name}: missing {', '.join(missing) or 'nothing'}; "
-                f"unknown {', '.join(unknown) or 'nothing'}; it takes {', '.join(known)}"
+                f"unknown {', '.join(strange) or 'nothing'}; it takes {', '.join(known)}"
             )
-        estimator: Estimator = _construct(self.factory, values)
+        try:
+            estimator: Estimator = _construct(self.factory, values)
+        except BeliefError as error:
+            raise BeliefError(f"{self.name}: {error}") from None
         return estimator
 
 
@@ -133,15 +154,16 @@ def estimators() -> dict[str, EstimatorEntry]:
 
 
 def find_estimator(name: str) -> EstimatorEntry:
-    """An estimator by its name, or by a method of the ellipse.
+    """An estimator by its name, that of its class, or a method of the ellipse.
 
     Raises:
-        BeliefError: listing the names.
+        BeliefError: with the names that are near, and all of them.
     """
     known = estimators()
-    wanted = "ellipse_phase" if name in _METHODS else name
+    wanted = "ellipse_phase" if name in ELLIPSE_METHODS else snake_case(name.replace("-", "_"))
     if wanted not in known:
-        raise BeliefError(f"no estimator {name!r}; there are {', '.join(known)}")
+        near = near_names(wanted, list(known))
+        raise BeliefError(f"no estimator {name!r}{near}; there are {', '.join(known)}")
     return known[wanted]
 
 
@@ -156,8 +178,8 @@ def ellipse_beliefs(values: Mapping[str, Any]) -> EllipseBeliefs:
     Raises:
         BeliefError: on a value that is no number.
     """
-    numbers = {key: _number(key, value) for key, value in values.items()}
-    stds = [numbers.pop(key, 0.0) for key in _ELLIPSE_STDS]
+    numbers = {key: number_of(key, value) for key, value in values.items()}
+    stds = [numbers.pop(key, 0.0) for key in ELLIPSE_STDS]
     return EllipseBeliefs(**numbers, covariance=np.diag(np.square(stds)))
 
 
@@ -181,29 +203,30 @@ def _parts(kind: Any) -> Callable[..., Any] | None:
 
 
 def _keys(factory: Callable[..., Any]) -> list[Belief]:
-    keys = []
+    keys, meanings = [], meanings_of(factory)
     for name, kind, default in _fields(factory):
         inner = _parts(kind)
         if kind is EllipseBeliefs:
             keys.extend(_ellipse_keys())
         elif inner is not None:
             keys.extend(_keys(inner))
-        elif np.random.Generator in _choices(kind):
-            keys.append(Belief("seed", "whole number", str(_SEED), False))
+        elif np.random.Generator in choices_of(kind):
+            keys.append(Belief("seed", "whole number", str(_SEED), False, meanings["seed"]))
         else:
-            keys.append(Belief(name, _kind_in_words(kind), _text(default), default is _MISSING))
+            said, needed = meanings.get(name, ""), default is _MISSING
+            keys.append(Belief(name, kind_in_words(kind), _text(default), needed, said))
     return keys
 
 
 def _ellipse_keys() -> list[Belief]:
     names = [field.name for field in dataclasses.fields(EllipseBeliefs)]
-    plain = [name for name in names if name not in ("covariance", "bias_phase", "bias_std")]
-    keys = [Belief(name, "number", "", True) for name in plain]
-    keys += [Belief(name, "number", "", True) for name in _ELLIPSE_STDS]
+    meanings = meanings_of(EllipseBeliefs)
+    biases = ("bias_phase", "bias_std")
+    plain = [name for name in names if name not in ("covariance", *biases)]
     return [
-        *keys,
-        Belief("bias_phase", "number", "0.0", False),
-        Belief("bias_std", "number", "0.0", False),
+        *(Belief(name, "number", "", True, meanings[name]) for name in plain),
+        *(Belief(name, "number", "", True, meaning) for name, meaning in ELLIPSE_STDS.items()),
+        *(Belief(name, "number", "0.0", False, meanings[name]) for name in biases),
     ]
 
 
@@ -218,11 +241,11 @@ def _construct(factory: Callable[..., Any], values: Mapping[str, Any]) -> Any:
             arguments[name] = ellipse_beliefs({k: v for k, v in values.items() if k in wanted})
         elif inner is not None:
             arguments[name] = _construct(inner, values)
-        elif np.random.Generator in _choices(kind):
-            seed = _converted("seed", values.get("seed", _SEED), int)
+        elif np.random.Generator in choices_of(kind):
+            seed = converted("seed", values.get("seed", _SEED), int)
             arguments[name] = np.random.default_rng(seed)
         elif name in values:
-            arguments[name] = _converted(name, values[name], kind)
+            arguments[name] = _value(name, values[name], kind)
         elif default is _MISSING:
             raise BeliefError(f"missing {name}")
     return factory(**arguments)
@@ -236,7 +259,7 @@ def _is_ready(values: Mapping[str, Any], name: str, kind: Any) -> bool:
 def _replaced(ready: Any, values: Mapping[str, Any]) -> Any:
     """A finished belief with single fields overruled."""
     names = {field.name for field in dataclasses.fields(ready)}
-    stds = sorted(set(values) & set(_ELLIPSE_STDS))
+    stds = sorted(set(values) & set(ELLIPSE_STDS))
     if isinstance(ready, EllipseBeliefs) and stds:
         raise BeliefError(
             f"{', '.join(stds)}: the beliefs of the run hold a whole covariance; give all beliefs "
@@ -245,50 +268,41 @@ def _replaced(ready: Any, values: Mapping[str, Any]) -> Any:
     changes = {key: values[key] for key in values if key in names}
     hints = typing.get_type_hints(type(ready))
     return dataclasses.replace(
-        ready, **{key: _converted(key, value, hints[key]) for key, value in changes.items()}
+        ready, **{key: _value(key, value, hints[key]) for key, value in changes.items()}
     )
 
 
-def _converted(key: str, value: Any, kind: Any) -> Any:
-    """A text as the kind that is wanted; anything else as it is."""
+def _value(key: str, value: Any, kind: Any) -> Any:
+    """A belief as the kind that is wanted; settings of several ellipses from mappings."""
     if isinstance(value, tuple | list) and any(isinstance(part, Mapping) for part in value):
+        if kind == Sequence[BiasSetting]:
+            return tuple(_bias_setting(key, part) for part in value)
         return tuple(_setting(key, part) for part in value)
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    choices = _choices(kind)
-    if text.lower() == "none" and type(None) in choices:
-        return None
-    if CommonPhase in choices:
-        centre, _, spread = re.sub("±", "+-", text).partition("+-")
-        return CommonPhase(_number(key, centre), _number(key, spread))
-    if Calibrated in choices:
-        centre, mark, spread = re.sub("±", "+-", text).partition("+-")
-        if not mark:
-            raise BeliefError(f"{key}: give value+-std, e.g. 20+-0.6, not {text!r}")
-        return Calibrated(_number(key, centre), _number(key, spread))
-    if any(typing.get_origin(choice) is tuple for choice in choices) and "," not in text:
-        raise BeliefError(f"{key}: give numbers with commas between them, not {text!r}")
-    if "," in text:
-        return tuple(_number(key, part) for part in text.split(","))
-    if bool in choices and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if int in choices and float not in choices:
-        number = _number(key, text)
-        if number != round(number):
-            raise BeliefError(f"{key}: must be a whole number, but is {text!r}")
-        return round(number)
-    if float in choices:
-        return _number(key, text)
-    return text
+    return converted(key, value, kind)
+
+
+def _bias_setting(key: str, value: Any) -> BiasSetting:
+    """One setting of a schedule, from a mapping in a file of beliefs."""
+    _refuse_keys(key, value, _keys(BiasSetting))
+    setting: BiasSetting = _construct(BiasSetting, value)
+    return setting
 
 
 def _setting(key: str, value: Any) -> EllipseBeliefs | EllipseAtoms:
     """One setting of several ellipses, from a mapping in a file of beliefs."""
+    kind: Any = EllipseAtoms if isinstance(value, Mapping) and "atoms" in value else EllipseBeliefs
+    _refuse_keys(key, value, _ellipse_keys() if kind is EllipseBeliefs else _keys(EllipseAtoms))
+    if kind is EllipseBeliefs:
+        return ellipse_beliefs(value)
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    atoms: EllipseAtoms = _construct(EllipseAtoms, plain)
+    return atoms
+
+
+def _refuse_keys(key: str, value: Any, known: Sequence[Belief]) -> None:
+    """Refuse a setting that lacks what is needed, or has what nobody knows."""
     if not isinstance(value, Mapping):
         raise BeliefError(f"{key}: every setting must hold `key: value` lines, not {value!r}")
-    kind: Any = EllipseAtoms if "atoms" in value else EllipseBeliefs
-    known = _ellipse_keys() if kind is EllipseBeliefs else _keys(EllipseAtoms)
     needed = {belief.key for belief in known if belief.needed}
     unknown = sorted(set(value) - {belief.key for belief in known})
     missing = sorted(needed - set(value))
@@ -297,51 +311,6 @@ def _setting(key: str, value: Any) -> EllipseBeliefs | EllipseAtoms:
             f"{key}: missing {', '.join(missing) or 'nothing'}; unknown "
             f"{', '.join(unknown) or 'nothing'}"
         )
-    if kind is EllipseBeliefs:
-        return ellipse_beliefs(value)
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    atoms: EllipseAtoms = _construct(EllipseAtoms, plain)
-    return atoms
-
-
-def _choices(kind: Any) -> tuple[Any, ...]:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return typing.get_args(kind)
-    return (kind,)
-
-
-def _number(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BeliefError(f"{key}: {value!r} is not a number") from None
-    if not math.isfinite(number):
-        raise BeliefError(f"{key}: must be finite, but is {value!r}")
-    return number
-
-
-def _kind_in_words(kind: Any) -> str:
-    words: list[str] = []
-    if kind == ArrayLike or kind == ArrayLike | None:
-        return "number,number… (a list of lists in a file of beliefs)"
-    for choice in _choices(kind):
-        if choice is type(None):
-            words.append("none")
-        elif choice in (Calibrated, CommonPhase):
-            words.append("value+-std")
-        elif typing.get_origin(choice) is Sequence and EllipseAtoms in _choices(
-            typing.get_args(choice)[0]
-        ):
-            words.append("list of settings in a file of beliefs: atoms and contrasts, or spin …")
-        elif typing.get_origin(choice) is tuple:
-            words.append("number,number…")
-        elif typing.get_origin(choice) is typing.Literal:
-            words.append("|".join(str(option) for option in typing.get_args(choice)))
-        else:
-            words.append(
-                {float: "number", int: "whole number", bool: "true|false"}.get(choice, "text")
-            )
-    return " or ".join(dict.fromkeys(words))
 
 
 def _text(default: Any) -> str:

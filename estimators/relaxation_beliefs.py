@@ -25,8 +25,9 @@ class RelaxationBeliefs:
 
     Args:
         spin: S of each ensemble, known.
-        collective_decay, rabi_frequency, detuning_difference: the calibrations. Where the fit
-            starts, and how far it looks: 8 standard deviations, a factor 1.5 at least.
+        collective_decay, rabi_frequency, detuning_difference: the calibrations, ordinary
+            frequencies (Hz for times in s). Where the fit starts, and how far it looks: 8
+            standard deviations, a factor 1.5 at least.
         gain: counts per atom.
         background: counts of a gate without atoms in the counted state.
         use_rates: whether the calibrations of the rates enter the answer as Gaussian priors;

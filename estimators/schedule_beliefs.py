@@ -46,7 +46,10 @@ class ScheduleBeliefs:
 
     Attributes:
         spin: S of each ensemble.
-        detuning_ratio, pulse_area, gain, background: as in `EllipseBeliefs`.
+        detuning_ratio: Delta/Omega of the preparation.
+        pulse_area: beta of the readout pulse, radians.
+        gain: counts per atom.
+        background: counts without atoms.
         covariance: (6, 6) of (ln detuning_ratio, ln pulse_area, ln gain, background in counts,
             ln detuning, ln Rabi frequency of the pulse): one coil and one drive are behind
             the ratio, the pulse and all bias phases.

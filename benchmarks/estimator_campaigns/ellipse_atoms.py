@@ -17,11 +17,10 @@ from cavitylab.estimators import (
     Estimate,
     JointEllipses,
     ellipse_atoms_bounds,
-    ellipse_bounds,
 )
 
 from .campaign import Campaign, Records
-from .ellipse import Laboratory, conic_peers
+from .ellipse import Laboratory, conic_peers, mean_bound
 
 QUARTER = math.pi / 4.0
 SMALL = EllipseAtoms((100, 100), contrast_std=0.0, offset_std=0.0)
@@ -159,7 +158,7 @@ def _in_turn(shots: int) -> Campaign:
         return {"counts": counts, "setting": np.repeat([0, 1], shots // 2)}
 
     def bound(truth: float) -> float:
-        first = ellipse_bounds(squeezed.beliefs(), truth, shots // 2).cramer_rao_std
+        first = mean_bound(squeezed, truth, shots // 2)
         return (first**-2.0 + _bound(plain, truth, shots // 2) ** -2.0) ** -0.5
 
     return Campaign(
@@ -212,7 +211,7 @@ def _rotor(spin: float, ratio: float, phase: float, shots: int) -> Campaign:
         phase,
         lambda rng: laboratory.draw(phase, shots, rng),
         fit,
-        lambda truth: ellipse_bounds(laboratory.beliefs(), truth, shots).cramer_rao_std,
+        lambda truth: mean_bound(laboratory, truth, shots),
         limit=1.08,
         coverage_limit=0.95,
         quantity="phase",

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .estimate import Estimate, GoodnessOfFit
 from .pumping_beliefs import SweepBeliefs
-from .pumping_chain import ChainValues, Ramp, Space, filter_sweeps, space_of
+from .pumping_chain import ChainValues, Ramp, Space, Surprise, filter_sweeps, space_of
+from .pumping_chain_bins import (
+    FURTHEST,
+    furthest,
+    in_pairs,
+    share_of,
+    shift_by_bins,
+    tells_more,
+    widened,
+)
 from .pumping_check import residual_test
 from .pumping_moments import BinnedRamp, expected_counts, fit_means, merged, values_at
 from .pumping_posterior import (
@@ -33,9 +43,12 @@ from .scoring import Optimum, Point, maximise
 Array = NDArray[np.float64]
 
 LONGEST_BIN = 0.13  # of 1/gamma: beyond it the split of motion and counting biases the fit
+_SHORT_BIN = 0.06  # that few atoms need, whose jumps show one by one
+_FEW_ATOMS = 20  # fewer need bins as much shorter, down to that
 FEWEST_SWEEPS = 2
 _FEW_SWEEPS = 10
 _METHODS = ("chain", "moments")
+_BY_MEANS = "values and intervals are those of the mean counts"
 _TEST = "mean counts in merged bins, their covariance from the chain, and the calibrations"
 _SECOND_TEST = "variance and correlation of counts about the filter's predictions"
 _ASTRAY = 2.0  # times the longest bin, where the chain fails
@@ -115,21 +128,21 @@ class PumpingSweeps:
         atoms, binned = self._beliefs.atoms, [merged(ramp) for ramp in ramps]
         start = sweep_start(atoms, binned, coordinates)
         optimum = fit_means(atoms, binned, coordinates, start)
-        chained = None
+        chain = _Chain()
         if method == "chain":
-            chained = _chain_optimum(atoms, ramps, coordinates, optimum)
-            optimum = chained or optimum
+            chain = _within_its_bins(atoms, ramps, coordinates, optimum)
+        if chain.answers and chain.found is not None:
+            optimum = chain.found
         if not optimum.converged:
             reason = "the fit found no maximum of the likelihood"
             return undetermined(name, coordinates, reason, level, self._assumptions(method), facts)
         check = _check(atoms, binned, coordinates, optimum)
-        if chained is not None:
-            check = _with_surprise(check, atoms, ramps, optimum)
-        quantities, covariance, open_names = quantities_of(coordinates, optimum, {}, level)
-        flags = common_flags(optimum, check, open_names)
+        if chain.found is not None:
+            check = _with_surprise(check, atoms, ramps, chain.found)
+        found = widened(optimum, chain.error) if chain.answers else optimum
+        quantities, covariance, open_names = quantities_of(coordinates, found, {}, level)
+        flags = [*common_flags(optimum, check, open_names), *chain.flags]
         longest = max(ramp.duration / ramp.bins for ramp in ramps) * quantities["decay"].value
-        if method == "chain":
-            flags += _chain_flags(longest, chained is not None)
         if len({ramp.stop > ramp.start for ramp in ramps}) < 2:
             flags.append("sweeps in one direction only: u_c rests on the lag of the model")
         if self.shots < _FEW_SWEEPS:
@@ -144,12 +157,13 @@ class PumpingSweeps:
             goodness_of_fit=check,
             diagnostics={
                 "flags": flags,
-                "method": method if chained is not None else "moments",
+                "method": method if chain.answers else "moments",
                 "log_likelihood": optimum.point.value,
                 "converged": optimum.converged,
                 "evaluations": optimum.iterations,
                 "interval": "curvature",
                 "longest_bin": longest,
+                "error_of_the_bins": chain.error.tolist(),
                 "rejected_sweeps": self._rejected,
             },
             assumptions=self._assumptions(method),
@@ -211,20 +225,47 @@ class SweepPosterior:
         return self._coordinates.with_prior(x, value, gradient, information)
 
 
-def _chain_flags(longest: float, chained: bool) -> list[str]:
-    """What to know of an answer that was to come from the chain, bins of `longest`/gamma."""
-    flags = []
-    if longest > LONGEST_BIN:
-        flags.append(
-            f"bins of {longest:.2g}/gamma are too long for the chain: b and a are biased; "
-            f'take bins below {LONGEST_BIN}/gamma or method="moments"'
-        )
-    if not chained:
-        flags.append(
-            "the chain has no maximum where bins are short against 1/gamma: values and "
-            "intervals are those of the mean counts"
-        )
-    return flags
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chain:
+    """The chain's maximum, whether it is the answer, the error of its bins, and what to know."""
+
+    found: Optimum | None = None
+    answers: bool = False
+    error: Array = field(default_factory=lambda: np.zeros(4))
+    flags: tuple[str, ...] = ()
+
+
+def _within_its_bins(
+    atoms: int, ramps: Sequence[Ramp], coordinates: Coordinates, means: Optimum
+) -> _Chain:
+    """Without a maximum, or where bins are too long, the answer is left to the means."""
+    bin_time = max(ramp.duration / ramp.bins for ramp in ramps)
+    spread = math.sqrt(float(means.covariance[1, 1])) if means.free[1] else math.inf
+    allowed = max(_SHORT_BIN, LONGEST_BIN * min(1.0, atoms / _FEW_ATOMS))
+    values, longest = values_at(means.point.x), math.log(allowed / bin_time)
+    found = None
+    if means.point.x[1] - _CLEAR * spread <= longest:
+        found = _chain_optimum(atoms, ramps, coordinates, means)
+    if found is None:
+        words = f"the chain has no maximum where bins are short against 1/gamma: {_BY_MEANS}"
+        long = means.point.x[1] > longest
+        return _Chain(flags=(_too_long(bin_time, values, "") if long else words,))
+    shift = shift_by_bins(lambda some: SweepPosterior(atoms, some, coordinates), ramps, found)
+    far, error, values = furthest(found, shift), share_of(atoms) * shift, values_at(found.point.x)
+    within = far <= FURTHEST and bin_time * values.decay <= allowed
+    if within and (tells_more(found, error, means) or not means.converged):
+        return _Chain(found, True, error)
+    moved = f" (twice as long they would move it by {far:.2g} standard deviations)"
+    told = found if far <= FURTHEST else None
+    return _Chain(told, flags=(_too_long(bin_time, values, moved),))
+
+
+def _too_long(bin_time: float, values: ChainValues, moved: str) -> str:
+    return (
+        f"bins of {bin_time * values.decay:.2g}/gamma with {bin_time * values.half_rate:.2g} "
+        f"counts at the transition are too long for the chain{moved}: {_BY_MEANS}; take shorter "
+        "bins"
+    )
 
 
 def _chain_optimum(
@@ -233,7 +274,7 @@ def _chain_optimum(
     """Scoring from the fit to means; again within short bins where it leaves them astray.
 
     The chain is no likelihood where 1/gamma is not long against a bin: a maximum there counts
-    for nothing as long as the means allow a slower decay. None without a maximum.
+    for nothing. None without a maximum.
     """
     posterior, start = SweepPosterior(atoms, ramps, coordinates), means.point.x
     optimum = maximise(posterior, start)
@@ -241,9 +282,6 @@ def _chain_optimum(
     astray = longest + math.log(_ASTRAY)
     if optimum.converged and optimum.point.x[1] <= astray:
         return optimum
-    spread = math.sqrt(float(means.covariance[1, 1])) if means.free[1] else math.inf
-    if start[1] - _CLEAR * spread > longest:
-        return optimum if optimum.converged else None
     posterior.upper = coordinates.upper.copy()
     posterior.upper[1] = astray
     for share in (0.0, 0.1):  # of the counts at the transition, for the background
@@ -321,13 +359,13 @@ def _with_surprise(
 ) -> GoodnessOfFit | None:
     """The smaller p-value of mean counts and of the filter's surprises, corrected for two."""
     values = values_at(optimum.point.x)
-    sums, noise, slopes = np.zeros(6), np.zeros((6, 6)), np.zeros((6, 4))
-    for ramp in ramps:
-        space = _space(atoms, ramp, values)
-        found = filter_sweeps(space, atoms, ramp, values, with_surprise=True).surprise
-        if found is None:
-            return means
-        sums, noise, slopes = sums + found.sums, noise + found.noise, slopes + found.slopes
+    watched = _surprise(atoms, ramps, values)
+    if watched is None:
+        return means
+    sums, noise, slopes = watched.sums, watched.noise, watched.slopes
+    longer = _surprise(atoms, in_pairs(ramps), values)
+    if longer is not None:  # what bins twice as long are off by
+        noise = noise + share_of(atoms) ** 2 * np.outer(longer.sums, longer.sums)
     nothing = np.zeros((0, optimum.point.x.size))
     second = residual_test(
         sums, noise, slopes, optimum.covariance, np.zeros(0), nothing, _SECOND_TEST
@@ -342,3 +380,17 @@ def _with_surprise(
         means.degrees_of_freedom + second.degrees_of_freedom,
         f"{_TEST}; {_SECOND_TEST}",
     )
+
+
+def _surprise(atoms: int, ramps: Sequence[Ramp], values: ChainValues) -> Surprise | None:
+    """Summed over the ramps."""
+    total = Surprise(np.zeros(6), np.zeros((6, 6)), np.zeros((6, 4)))
+    for ramp in ramps:
+        space = _space(atoms, ramp, values)
+        found = filter_sweeps(space, atoms, ramp, values, with_surprise=True).surprise
+        if found is None:
+            return None
+        total = Surprise(
+            total.sums + found.sums, total.noise + found.noise, total.slopes + found.slopes
+        )
+    return total

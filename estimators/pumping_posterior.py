@@ -140,8 +140,8 @@ def quantities_of(
     for index, c in enumerate(coordinates.all):
         std = math.sqrt(max(float(covariance[index, index]), 0.0))
         width = c.upper - c.lower
-        at_bound = not optimum.free[index] and c.prior is None
-        if at_bound and c.linear and x[index] <= c.lower:
+        at_bound, resting = not optimum.free[index], c.linear and x[index] <= c.lower
+        if at_bound and (resting or c.prior is not None):
             std = _one_sided(optimum, index)
         elif std > _UNKNOWN * width or at_bound:
             open_names.append(c.name)

@@ -112,6 +112,9 @@ def crossings_of(
         if near is None or line is None:
             continue
         pump, std, slope = line
+        counted = pumps[direction == way]
+        if not counted.min() <= pump <= counted.max():
+            continue
         if rates is not None and expected is not None:
             straight = _line(pumps[near], expected[near], weights[near])
             curved = likelihood.half_excited(way, *rates)

@@ -179,6 +179,21 @@ def test_too_little_gives_the_whole_range() -> None:
         assert estimate["critical_pump"].interval == pytest.approx(estimate.identifiable)
 
 
+@pytest.mark.parametrize("seed", [0, 2, 6])
+def test_a_dark_counter_and_few_counts_keep_their_intervals(seed: int) -> None:
+    """No background, four counts at most: its interval is that of the calibration, not a point.
+
+    Lines through so few counts may cross the half level at a pump below zero: no crossing.
+    """
+    dim = replace(BELIEFS, gain=Calibrated(0.2, 0.006), background=Calibrated(0.0, 0.01))
+    rng = np.random.default_rng(seed)
+    estimate = found(draw_ramps(dim, (1.03, 1.0, 0.2, 0.0), WAY, STAIRS, rng), dim, 1 - FALSE_ALARM)
+    for name, true in zip(NAMES, (1.03, 1.0, 0.2, 0.0), strict=True):
+        low, high = estimate[name].interval
+        assert low <= true <= high and high - low > estimate[name].std > 0.0, name
+    assert estimate["background"].std == pytest.approx(0.01, rel=0.2)
+
+
 def test_the_bound_lasts_where_the_transition_lies_beyond_the_ramp() -> None:
     """Counts that practically never come add nothing; their scores are rounding errors."""
     up = tuple(np.linspace(0.85, 1.15, 41).tolist())

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 _ENOUGH = 1e-9  # stop when the step would raise the objective by less than half of this
 _LEAST_DAMPING = 1e-6
+_ATTEMPTS = 14  # places of a profile that are tried for one limit
+_EASY = 4  # of these by the profile's own shape; then the bracket is narrowed
 _NEAR = 0.5  # promised improvement below which secant updates take over
 
 
@@ -164,8 +166,9 @@ def profile_limit(
     reach = min(room, spread * math.sqrt(2.0 * drop))
     if room == 0.0:
         return bound, True, best
-    inside, outside = 0.0, math.inf
-    for _ in range(12):
+    inside, outside = (0.0, 0.0), (math.inf, math.inf)  # places and the roots of the falls there
+    wanted_root = math.sqrt(drop)
+    for attempt in range(_ATTEMPTS):
         guess = optimum.point.x + along * side * reach
         guess[index] = origin + side * reach
         point, fallen = _profile(objective, guess, index, top)
@@ -173,18 +176,30 @@ def profile_limit(
             best = point
         if fallen < drop and reach >= room:
             return bound, True, best
-        if abs(math.sqrt(max(fallen, 0.0)) - math.sqrt(drop)) < 0.005 * math.sqrt(drop):
+        root = math.sqrt(max(fallen, 0.0))
+        if abs(root - wanted_root) < 0.005 * wanted_root:
             break
         if fallen < drop:
-            inside = reach
+            inside = (reach, root)
         else:
-            outside = reach
+            outside = (reach, root)
         ratio = math.sqrt(drop / fallen) if fallen > 0.01 * drop else 10.0
         wanted = min(reach * ratio, room, 4.0 * reach)
-        if not inside < wanted < outside:
-            wanted = min(room, 0.5 * (inside + outside) if math.isfinite(outside) else 2.0 * reach)
+        if not inside[0] < wanted < outside[0]:
+            middle = 0.5 * (inside[0] + outside[0])
+            wanted = min(room, middle if math.isfinite(middle) else 2.0 * reach)
+        if attempt >= _EASY and math.isfinite(outside[0]):
+            wanted = _between(inside, outside, wanted_root, halve=attempt % 2 == 1)
         reach = wanted
     return origin + side * reach, False, best
+
+
+def _between(
+    inside: tuple[float, float], outside: tuple[float, float], root: float, *, halve: bool
+) -> float:
+    """A place in a bracket: its middle, or where the roots of the falls say; the two in turn."""
+    share = 0.5 if halve else (root - inside[1]) / max(outside[1] - inside[1], 1e-300)
+    return inside[0] + min(max(share, 0.05), 0.95) * (outside[0] - inside[0])
 
 
 def inverse_on(matrix: Array, free: NDArray[np.bool_]) -> Array:

@@ -71,3 +71,30 @@ def test_profile_limits_stop_at_the_bound() -> None:
     problem = Quadratic(np.array([0.97, 0.0, 0.0]), HESSIAN)
     found = maximise(problem, np.zeros(3))
     assert profile_limit(problem, found, 0, 1, 2.0)[:2] == (1.0, True)
+
+
+class Bent:
+    """A profile that is shallow near its maximum and steep from `bend` on, as beside a bound."""
+
+    lower, upper = np.array([-10.0]), np.array([10.0])
+
+    def __init__(self, bend: float) -> None:
+        self.bend = bend
+
+    def fall(self, x: float) -> float:
+        return 0.02 * x**2 + 8.0 * max(abs(x) - self.bend, 0.0) ** 3
+
+    def evaluate(self, x: np.ndarray) -> Point:
+        return Point(x, -self.fall(float(x[0])), np.zeros(1), np.array([[0.04]]))
+
+
+@pytest.mark.parametrize("bend", [0.5, 1.0, 2.0, 4.0])
+def test_limits_of_a_profile_that_bends_lie_where_it_has_fallen(bend: float) -> None:
+    """The wider the level the wider the interval, and every end is where the profile says."""
+    profile, before = Bent(bend), 0.0
+    optimum = maximise(profile, np.zeros(1))
+    for drop in np.linspace(0.1, 4.5, 30):
+        end, bounded, _ = profile_limit(profile, optimum, 0, 1, float(drop))
+        assert not bounded and end > before
+        assert profile.fall(end) == pytest.approx(drop, rel=0.03)
+        before = end

@@ -79,6 +79,15 @@ def _detuning(estimator: Any, records: Records, found: Estimate) -> Array:
     return mean
 
 
+def fringe_phase(records: Records, found: Estimate) -> Array:
+    """(shots,) phase of the Ramsey fringe at the fitted detuning, within one turn."""
+    shift = found["detuning_offset"].value + found["slope"].value * records["current"]
+    turns = shift * records["time"]
+    phase: Array = math.tau * turns + records.get("bias_phase", np.zeros(len(turns)))
+    folded: Array = np.round(phase % math.tau, 9)
+    return folded
+
+
 def _aom(_: Any, records: Records, found: Estimate) -> Array:
     root = np.sqrt(records["power"] / found["saturation_power"].value)
     law = found["amplitude"].value * np.sin(0.5 * math.pi * root) ** 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,22 +14,63 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from ..estimators import AdaptivePhase, AdaptivePumping, EllipsePhase, Estimate, JointEllipses
-from ..estimators.binomial_beliefs import EllipseAtoms
+from ..estimators import (
+    AdaptivePhase,
+    AdaptivePumping,
+    EllipsePhase,
+    EllipseSchedule,
+    Estimate,
+    GradientCurvature,
+    JointEllipses,
+)
 from ..estimators.ellipse_posterior import EllipsePosterior
 from ..estimators.gaussian_ring import RingLikelihood
 from ..estimators.likelihood_table import LARGEST_SPIN, TableLikelihood
 from ..estimators.scoring import maximise
+from . import refit_scans, refit_shots
 from .figures import DATA, FIT
-from .refit_curves import fitted_ellipses, fitted_means
-
-Array = NDArray[np.float64]
+from .refit_curves import fitted_means, fringe_phase
+from .refit_ellipses import draw_four, draw_joint, draw_pair, draw_schedule
+from .refit_series import Array, Panel, Series, by_place
 
 _ABSCISSAE = ("pump", "time", "light", "angle", "bias_phase", "current", "power", "setting")
 _ORDINATES = ("counts", "reading", "value", "y")
-_UNITS = {"time": " (s)", "angle": " (rad)", "bias_phase": " (rad)", "current": " (A)"}
+_UNITS = {
+    "pump": " (unit of the knob)",
+    "time": " (s)",
+    "angle": " (rad)",
+    "bias_phase": " (rad)",
+    "current": " (A)",
+    "power": " (W)",
+    "light": " (relative)",
+}
+_COLOURS = (DATA, "#d98c2b", "#5a9e6f", "#8a5aa0", "#777777", "#b0527a")
 _PROFILE_POINTS = 25
-_MOST_SHOTS = 3000
+_PROFILE_STEPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # standard deviations of a normal error
+
+_PANELS: Mapping[str, Callable[[Any, dict[str, Array], Estimate], Panel]] = {
+    "adaptive_phase": refit_shots.fringe,
+    "combined_phase": refit_shots.combined,
+    "decay_calibration": refit_scans.decay,
+    "detector_calibration": refit_shots.mean_variance,
+    "drift_filter": refit_shots.drift,
+    "drive_calibration": refit_scans.drive,
+    "gain_calibration": refit_scans.levels,
+    "pumping_hold": refit_scans.hold,
+    "pumping_ramps": refit_scans.ramps,
+    "pumping_sweeps": refit_scans.sweeps,
+    "relaxation_cumulants": refit_scans.relaxation,
+    "relaxation_light": refit_scans.relaxation,
+    "relaxation_trace": refit_scans.relaxation,
+    "spectroscopy_calibration": refit_scans.spectroscopy,
+    "squeezing_certificate": refit_shots.squeezed,
+    "squeezing_matrix": refit_shots.matrix,
+    "squeezing_tomography": refit_shots.tomography,
+    "string_order": refit_shots.strings,
+    "two_mode_squeezing": refit_shots.squeezed,
+    "two_parameters": refit_shots.two_angles,
+    "wineland_from_shots": refit_shots.squeezed,
+}
 
 
 def draw_refit(
@@ -39,19 +81,27 @@ def draw_refit(
     Raises:
         ValueError: for an ending that cannot be written.
     """
-    figure = Figure(figsize=(12.0, 3.9), layout="constrained")
+    figure = Figure(figsize=(12.6, 4.2), layout="constrained")
     data, residuals, profile = figure.subplots(1, 3)
+    good = _good(records)
+    columns = {k: np.asarray(v, dtype=np.float64)[good] for k, v in records.items()}
     if isinstance(estimator, JointEllipses):
-        _joint(data, residuals, estimator, records, estimate)
+        draw_joint(data, residuals, estimator, columns, estimate)
     elif isinstance(estimator, EllipsePhase):
-        _ellipse(data, residuals, estimator, records, estimate)
+        draw_pair(data, residuals, estimator, columns, estimate)
+    elif isinstance(estimator, EllipseSchedule):
+        draw_schedule(data, residuals, estimator, columns, estimate)
+    elif isinstance(estimator, GradientCurvature):
+        draw_four(data, residuals, estimator, columns, estimate)
     else:
-        _curve(data, residuals, estimator, name, records, estimate)
-    _profile(profile, estimator, records, estimate)
+        _draw_panel(data, residuals, _panel(name, estimator, columns, estimate))
+    _profile(profile, estimator, columns, estimate)
     check = estimate.goodness_of_fit
     fit = "" if check is None else f", p = {check.p_value:.2g}"
-    figure.suptitle(f"{estimate.estimator}, {estimate.shots} shots{fit}", fontsize=10)
-    figure.savefig(path, dpi=130)
+    first, quantity = next(iter(estimate.quantities.items()))
+    title = f"{estimate.estimator}, {estimate.shots} shots: {first} = {quantity}{fit}"
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=150)
 
 
 def _good(records: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -61,77 +111,16 @@ def _good(records: Mapping[str, Any]) -> NDArray[np.bool_]:
     return good
 
 
-def _ellipse(
-    data: Axes,
-    residuals: Axes,
-    estimator: EllipsePhase,
-    records: Mapping[str, Any],
-    found: Estimate,
-) -> None:
-    """Counts of the two ports with the mean ellipse; distance from it in standard deviations."""
-    counts = np.asarray(records["counts"], dtype=np.float64)[_good(records)][:_MOST_SHOTS]
-    names = ("detuning_ratio", "pulse_area", "gain", "background")
-    values = np.array([found[name].value for name in names])
-    nuisances = np.concatenate([np.log(values[:3]), values[3:]])
-    theta = 2.0 * math.pi * np.arange(720) / 720
-    phase = found["phase"].value
-    m1, m2, v1, v12, v2 = RingLikelihood(estimator.beliefs).moments(phase, nuisances, theta)
-    data.plot(*counts.T, ".", ms=2, color=DATA, alpha=0.5)
-    data.plot(np.append(m1, m1[0]), np.append(m2, m2[0]), color=FIT, lw=1.4)
-    data.set(xlabel="counts, ensemble 1", ylabel="counts, ensemble 2", title="data and fit")
-    off1, off2 = counts[:, :1] - m1, counts[:, 1:] - m2
-    spread = v1 * v2 - v12**2
-    squares = (v2 * off1**2 - 2.0 * v12 * off1 * off2 + v1 * off2**2) / spread
-    nearest = np.argmin(squares, axis=1)
-    distance = np.sqrt(squares[np.arange(len(counts)), nearest])
-    radius = np.hypot(*(counts - [m1.mean(), m2.mean()]).T)
-    ring = np.hypot(m1 - m1.mean(), m2 - m2.mean())[nearest]
-    residuals.plot(theta[nearest], np.copysign(distance, radius - ring), ".", ms=2, color=DATA)
-    residuals.axhline(0.0, color=FIT, lw=1.0)
-    residuals.set(xlabel="nearest common phase (rad)", ylabel="distance / std", title="residuals")
+def _panel(name: str, estimator: Any, columns: dict[str, Array], found: Estimate) -> Panel:
+    """The panel of this estimator; counts against their setting where there is none of its own."""
+    draw = _PANELS.get(name)
+    if draw is not None and not any(flag.startswith("not determined") for flag in found.flags):
+        return draw(estimator, columns, found)
+    return _plain(name, estimator, columns, found)
 
 
-def _joint(
-    data: Axes,
-    residuals: Axes,
-    estimator: JointEllipses,
-    records: Mapping[str, Any],
-    found: Estimate,
-) -> None:
-    """Both ports with every setting's fitted ellipse; the nearest distance to any of them."""
-    good = _good(records)
-    column = "counts" if "counts" in records else "populations"
-    shots = np.asarray(records[column], dtype=np.float64)[good][:_MOST_SHOTS]
-    atoms = [b.atoms for b in estimator.settings if isinstance(b, EllipseAtoms)]
-    scale = np.array(atoms[0]) if column == "populations" and atoms else np.ones(2)
-    data.plot(*shots.T, ".", ms=2, color=DATA, alpha=0.5)
-    curves = [np.column_stack(curve) / scale for curve in fitted_ellipses(estimator, found)]
-    for curve in curves:
-        data.plot(*curve.T, color=FIT, lw=1.4)
-    what = "data and fit" if curves else "data"
-    data.set(xlabel=f"{column}, ensemble 1", ylabel=f"{column}, ensemble 2", title=what)
-    if not curves:
-        return
-    points = np.concatenate(curves)
-    nearest = np.empty(len(shots))
-    for start in range(0, len(shots), 500):
-        block = shots[start : start + 500, None, :] - points
-        nearest[start : start + 500] = np.sqrt((block**2).sum(axis=2).min(axis=1))
-    residuals.plot(nearest, ".", ms=3, color=DATA)
-    residuals.set(xlabel="shot", ylabel=f"distance, {column}", title="distance from the ellipse")
-
-
-def _curve(
-    data: Axes,
-    residuals: Axes,
-    estimator: Any,
-    name: str,
-    records: Mapping[str, Any],
-    found: Estimate,
-) -> None:
+def _plain(name: str, estimator: Any, columns: dict[str, Array], found: Estimate) -> Panel:
     """Means at each setting with their errors; the fitted mean where the model has a closed one."""
-    good = _good(records)
-    columns = {k: np.asarray(v, dtype=np.float64)[good] for k, v in records.items()}
     key = next((key for key in _ABSCISSAE if key in columns), "")
     column = next((name for name in _ORDINATES if name in columns), next(iter(columns)))
     seen = columns[column]
@@ -140,36 +129,62 @@ def _curve(
     if seen.ndim == 2 and x.ndim == 2:  # sweeps: the knob runs from the first value to the second
         bins = (np.arange(seen.shape[1]) + 0.5) / seen.shape[1]
         x, y = (x[:, :1] + np.diff(x, axis=1) * bins).ravel(), seen.ravel()
-    places, means, errors = _binned(x, y)
-    data.errorbar(places, means, errors, fmt=".", color=DATA)
     fitted = fitted_means(estimator, name, columns, found)
-    smooth: Any = means.mean()
-    if fitted is not None and len(fitted) == len(x):
-        smooth = _binned(x, fitted)[1]
-        data.plot(places, smooth, color=FIT, lw=1.4)
-    typical = float(np.median(errors[errors > 0.0])) if np.any(errors > 0.0) else 1.0
-    safe = np.where(errors > 0.1 * typical, errors, typical)
-    residuals.plot(places, (means - smooth) / safe, ".", color=DATA)
-    residuals.axhline(0.0, color=FIT, lw=1.0)
-    about = "fit" if fitted is not None else "overall mean"
-    what = column if seen.ndim == 1 or x.size == seen.size else f"{column}, all detectors"
+    if fitted is not None and len(fitted) != len(x):
+        fitted = None
+    several = seen.ndim == 2 and seen.shape[1] > 1 and x.size != seen.size
     label = f"{key or 'shot'}{_UNITS.get(key, '')}"
-    data.set(xlabel=label, ylabel=what, title="data" + " and fit" * (fitted is not None))
-    residuals.set(xlabel=label, ylabel="std of the mean", title=f"residuals from the {about}")
+    if name == "detuning_calibration" and fitted is not None:
+        x, label = fringe_phase(columns, found), "phase of the fringe (rad)"
+    series = by_place(x, y, fitted)
+    if fitted is not None and set(columns) <= {key, column, "status"}:
+        fine = np.linspace(float(x.min()), float(x.max()), 400)
+        curve = fitted_means(estimator, name, {key: fine, column: fine}, found)
+        if curve is not None:
+            series = replace(series, curve=(fine, curve))
+    return Panel([series], label, f"{column}, all detectors" if several else column)
 
 
-def _binned(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Mean and its error at each setting, or in 60 bins where settings are many."""
-    places, label = np.unique(x, return_inverse=True)
-    if places.size > 60:
-        edges = np.linspace(places[0], places[-1], 61)
-        label = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, 59)
-        label = np.unique(label, return_inverse=True)[1]
-        places = np.bincount(label, x) / np.bincount(label)
-    number = np.bincount(label)
-    means = np.bincount(label, y) / number
-    variance = np.bincount(label, (y - means[label]) ** 2) / np.maximum(number - 1, 1)
-    return places, means, np.sqrt(variance / number)
+def _draw_panel(data: Axes, residuals: Axes, panel: Panel) -> None:
+    fitted = any(series.fit is not None for series in panel.series)
+    for number, series in enumerate(panel.series):
+        several = len(panel.series) > 1
+        colour = _COLOURS[number % len(_COLOURS)]
+        label = series.label or None
+        data.errorbar(
+            series.x, series.y, series.error, fmt="o", ms=3, lw=1, color=colour, label=label
+        )
+        _draw_fit(data, series, colour if several else FIT)
+        residuals.plot(series.x, series.deviations(), "o", ms=3.5, color=colour)
+    residuals.axhline(0.0, color=FIT, lw=1.0)
+    residuals.axhspan(-1.0, 1.0, color="0.5", alpha=0.12, lw=0)
+    about = "fit" if fitted else "overall mean"
+    data.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title="data and fit" if fitted else "data")
+    residuals.set(
+        xlabel=panel.xlabel,
+        ylabel="deviation (standard deviations)",
+        title=f"residuals from the {about}",
+    )
+    _plain_ticks(data, "both")
+    _plain_ticks(residuals, "x")
+    if any(series.label for series in panel.series):
+        data.legend(fontsize=8)
+
+
+def _plain_ticks(axes: Axes, which: Literal["both", "x", "y"]) -> None:
+    """Few enough ticks, and a power of ten in place of long rows of zeros."""
+    axes.locator_params(axis="x", nbins=6)
+    axes.ticklabel_format(axis=which, style="sci", scilimits=(-3, 5), useOffset=False)
+
+
+def _draw_fit(data: Axes, series: Series, colour: str) -> None:
+    if series.curve is not None:
+        data.plot(*series.curve, color=colour, lw=1.6)
+    elif series.fit is not None and series.joined:
+        order = np.argsort(series.x, kind="stable")
+        data.plot(series.x[order], series.fit[order], color=colour, lw=1.6)
+    elif series.fit is not None:
+        data.plot(series.x, series.fit, "_", color=colour, ms=16, mew=1.6)
 
 
 def _profile(axes: Axes, estimator: Any, records: Mapping[str, Any], found: Estimate) -> None:
@@ -184,16 +199,33 @@ def _profile(axes: Axes, estimator: Any, records: Mapping[str, Any], found: Esti
         x, fall = scale(marginal.points), np.log(marginal.weights / marginal.weights.max() + 1e-30)
         what = "log posterior"
     else:
-        x = np.linspace(quantity.value - 4 * quantity.std, quantity.value + 4 * quantity.std, 200)
-        fall = -0.5 * ((x - quantity.value) / (quantity.std or 1.0)) ** 2
-        what = "normal approximation"
-    axes.plot(x, fall, color=FIT, ls="--" if what.startswith("normal") else "-")
+        x, fall = _from_intervals(estimator, name, quantity.value)
+        what = "profile, from the intervals at every level"
+    axes.plot(x, fall, "o-" if x.size < 20 else "-", ms=3, color=FIT)
     axes.axvspan(*quantity.interval, color=DATA, alpha=0.15)
     axes.axvline(quantity.value, color=DATA, lw=1.0)
     axes.axhline(-0.5 * float(norm.ppf(0.5 + 0.5 * quantity.level)) ** 2, color="0.6", lw=0.8)
-    axes.set_ylim(-8.0, 0.4)
+    seen = x[fall > -4.6]
+    low, high = min(seen.min(), quantity.interval[0]), max(seen.max(), quantity.interval[1])
+    if high > low:
+        axes.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    _plain_ticks(axes, "x")
+    axes.set_ylim(-5.0, 0.3)
     unit = f" ({quantity.unit})" if quantity.unit else ""
-    axes.set(xlabel=name + unit, ylabel="fall from the maximum", title=what)
+    axes.set(xlabel=f"{name}{unit}", ylabel="log-likelihood less its maximum", title=what)
+
+
+def _from_intervals(estimator: Any, name: str, value: float) -> tuple[Array, Array]:
+    """Ends of the intervals at levels of 0.5 to 3 standard deviations: where a profile falls."""
+    low, high = [], []
+    for step in _PROFILE_STEPS:
+        level = 2.0 * float(norm.cdf(step)) - 1.0
+        ends = estimator.estimate(level=level)[name].interval
+        low.append(ends[0])
+        high.append(ends[1])
+    steps = np.array(_PROFILE_STEPS)
+    x = np.array([*reversed(low), value, *high])
+    return x, -0.5 * np.concatenate([steps[::-1], [0.0], steps]) ** 2
 
 
 def _ellipse_profile(
@@ -202,7 +234,7 @@ def _ellipse_profile(
     beliefs = estimator.beliefs
     table = estimator.method == "exact_table" and beliefs.spin <= LARGEST_SPIN
     likelihood = TableLikelihood(beliefs) if table else RingLikelihood(beliefs)
-    counts = np.asarray(records["counts"], dtype=np.float64)[_good(records)]
+    counts = records["counts"]
     posterior = EllipsePosterior(likelihood, beliefs, counts)
     low, high = interval
     reach = 0.6 * (high - low)

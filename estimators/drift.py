@@ -78,6 +78,11 @@ class DriftFilter:
         return len(self._innovations)
 
     @property
+    def diffusions(self) -> Array:
+        """(k,) diffusions whose filters run side by side; one where it is known."""
+        return self._q.copy()
+
+    @property
     def innovations(self) -> Array:
         """Standardised one-step predictions' errors; independent N(0, 1) while the model holds."""
         return np.array(self._innovations)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_TINY = 1e-3  # below it numbers are written with a power of ten
 POOR_FIT = 1e-4  # p-value below which no interval can be relied on
 
 
@@ -189,6 +190,9 @@ def _with_uncertainty(value: float, std: float) -> str:
     """Short form 0.4013(9): the digits in brackets are the std in the last place; 619 +- 21."""
     if std == 0.0:
         return f"{value:.10g}"
+    if max(abs(value), std) < _TINY:
+        power = math.floor(math.log10(max(abs(value), std)))
+        return f"{_with_uncertainty(value / 10.0**power, std / 10.0**power)}e{power}"
     digits = -math.floor(math.log10(std))
     last = round(std * 10.0**digits)
     if last == 10:
@@ -200,7 +204,7 @@ def _with_uncertainty(value: float, std: float) -> str:
         if abs(value) >= 1e7:
             return f"{value:.6g} +- {std:.2g}"
         places = max(second, 0)
-        return f"{round(value, second):.{places}f} +- {round(std, second):.{places}f}"
+        return f"{round(value, second) + 0.0:.{places}f} +- {round(std, second):.{places}f}"
     return f"{value:.{digits}f}({last})"
 
 

@@ -1,4 +1,4 @@
-"""Ranks of the truth in the posteriors of one pair, of a schedule of biases, of four ensembles.
+"""Ranks of the truth in posteriors: of pairs, schedules, four ensembles, sweeps and ramps.
 
 Truths come from the prior, shots from the model, one shot in a hundred is a stray: the
 posterior probability below the truth must be uniform. Every test also sharpens the
@@ -15,13 +15,25 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import chi2, kstest
 
-from cavitylab.estimators import BiasSetting, EllipseBeliefs, ScheduleBeliefs
+from cavitylab.estimators import (
+    BiasSetting,
+    Calibrated,
+    ChainValues,
+    EllipseBeliefs,
+    RampBeliefs,
+    ScheduleBeliefs,
+    Stairs,
+    draw_ramps,
+    draw_sweeps,
+)
 from cavitylab.estimators.ellipse_posterior import EllipsePosterior, outlier_range
 from cavitylab.estimators.gradient_curvature_model import (
     FourEnsembleBeliefs,
     FourEnsembleLikelihood,
 )
 from cavitylab.estimators.likelihood_table import TableLikelihood
+from cavitylab.estimators.pumping_chain import Ramp, filter_sweeps, space_of
+from cavitylab.estimators.pumping_ramps_model import RampLikelihood
 from cavitylab.estimators.schedule_bounds import table_of
 from cavitylab.estimators.schedule_posterior import SchedulePosterior, SettingShots
 from cavitylab.models.ellipse import sample
@@ -45,6 +57,16 @@ def spread(values: np.ndarray) -> float:
     """p-value of the ranks' spread: their normal scores have the variance 1."""
     squares = float(np.sum(ndtri(np.clip(values, 1e-9, 1.0 - 1e-9)) ** 2))
     return 2.0 * min(chi2.sf(squares, values.size), chi2.cdf(squares, values.size))
+
+
+def placed(logs: np.ndarray, place: int, rng: np.random.Generator) -> list[float]:
+    """As `below`, for truths that are points of the grid; exactly uniform for any spacing."""
+    found = []
+    for power in (1.0, 1.3):
+        weights = np.exp(power * (logs - logs.max()))
+        share = weights[:place].sum() + rng.random() * weights[place]
+        found.append(float(share / weights.sum()))
+    return found
 
 
 def judge(pairs: list[list[float]]) -> None:
@@ -146,3 +168,63 @@ def test_gradient_and_curvature_are_calibrated(index: int) -> None:
     pairs = [below(row, grid, truth) for row, truth in zip(rows, truths.tolist(), strict=True)]
     judge(pairs[:runs])
     assert spread(np.array(pairs[runs:])[:, 0]) < FALSE_ALARM
+
+
+@pytest.mark.slow
+def test_the_chain_of_sweeps_is_calibrated() -> None:
+    """gamma of `PumpingSweeps`: 14 atoms, four sweeps up, four down, bins of .025 to .11/gamma."""
+    atoms, ends, duration, bins, sets, sweeps = 14, (0.7, 1.4), 2.0, 40, 70, 4
+    rng = np.random.default_rng(35)
+    grid = np.geomspace(0.5, 2.2, 13)
+    values = [ChainValues(1.0, decay, 50.0, 5.0) for decay in grid.tolist()]
+    truth, few = np.repeat(np.arange(grid.size), sets), slice(0, None, 10)
+    logs = np.zeros((truth.size + len(truth[few]), grid.size))
+    for way in (ends, ends[::-1]):
+        drawn = [
+            draw_sweeps(atoms, one, [way] * (sets * sweeps), duration, bins, rng)["counts"]
+            for one in values
+        ]
+        clean = np.concatenate(drawn).reshape(truth.size, sweeps, bins)
+        stray = rng.random(clean[few].shape) < 0.05
+        spoiled = np.where(stray, rng.integers(0, 30, stray.shape), clean[few])
+        counts = np.concatenate([clean, spoiled]).reshape(-1, bins)
+        blocks = [Ramp(*way, duration, block) for block in np.array_split(counts, 20)]
+        for place, one in enumerate(values):
+            space = space_of(atoms, 0.45 * atoms, one.half_rate / one.decay)
+            found = [filter_sweeps(space, atoms, block, one).logs for block in blocks]
+            logs[:, place] += np.concatenate(found).reshape(-1, sweeps).sum(axis=1)
+    places = np.concatenate([truth, truth[few]]).tolist()
+    pairs = [placed(row, place, rng) for row, place in zip(logs, places, strict=True)]
+    judge(pairs[: truth.size])
+    assert spread(np.array(pairs[truth.size :])[:, 0]) < FALSE_ALARM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantity", [0, 1])
+def test_ramps_are_calibrated(quantity: int) -> None:
+    """u_c, or gamma, of `PumpingRamps`: 16 atoms, 48 snapshots along four stairs up and down."""
+    up, gain, background = (0.6, 0.8, 1.0, 1.2, 1.4), Calibrated(20.0, 0.6), Calibrated(5.0, 0.5)
+    beliefs = RampBeliefs(16, up, up[::-1], 0.4, 1.0, 1.0, gain, background)
+    rng, sets, shots, top = np.random.default_rng(36), 60, 48, 480
+    grid = np.linspace(0.8, 1.25, 21) if quantity == 0 else np.geomspace(0.3, 3.0, 21)
+    way, stairs = np.resize([1.0, -1.0], shots), np.resize([1.0, 1, 2, 2, 3, 3, 4, 4], shots)
+    shot_places = [Stairs(int(a), int(b)) for a, b in zip(way, stairs, strict=True)]
+    places = sorted(set(shot_places))
+    likelihood = RampLikelihood(beliefs, {place: dict.fromkeys(range(top), 1) for place in places})
+    tables, counts = [], []
+    for value in grid.tolist():
+        values = (value, 1.0, 20.0, 5.0) if quantity == 0 else (1.0, value, 20.0, 5.0)
+        tables.append(likelihood.evaluate(*values)[0].reshape(len(places), top))
+        found = draw_ramps(beliefs, values, np.tile(way, sets), np.tile(stairs, sets), rng)
+        counts.append(found["counts"].reshape(sets, shots).astype(int))
+    row, table = np.array([places.index(place) for place in shot_places]), np.array(tables)
+
+    def ranks(seen: np.ndarray) -> list[list[float]]:
+        logs = table[:, row, np.minimum(seen, top - 1)].sum(axis=2).T
+        truth = np.repeat(np.arange(grid.size), sets).tolist()
+        return [placed(one, place, rng) for one, place in zip(logs, truth, strict=True)]
+
+    clean = np.concatenate(counts)
+    judge(ranks(clean))
+    spoiled = np.where(rng.random(clean.shape) < 0.05, rng.integers(0, 400, clean.shape), clean)
+    assert spread(np.array(ranks(spoiled))[:, 0]) < FALSE_ALARM

@@ -28,6 +28,7 @@ LARGEST_FRINGE_PARAMETER = 0.2
 MOST_NODES = 20000
 _EFFICIENCY = ((0.0, 0.18, 0.28, 0.85, 1.7, 10.0), (1.0, 0.96, 0.88, 0.60, 0.48, 0.2))
 _CHUNK = 100_000  # shots times nodes at once
+_BLOCK = 32  # shots at once at least: the near nodes are copied for every block
 _FAR = 30.0  # logarithm of a density: nodes so far below a shot's nearest are left out
 _TIGHT = 0.5  # correlation of two counts above which their shared part needs more nodes
 _STEPS = (1e-6, 1e-5, 1e-5, 1e-5)
@@ -101,7 +102,7 @@ class RingLikelihood:
         slopes = self._polynomial_slopes(phase, nuisances)
         by_node = slopes.transpose(1, 0, 2).reshape(self.nodes, -1)
         monomials = self._monomials(counts)
-        step = max(1, _CHUNK // self.nodes)
+        step = max(_BLOCK, _CHUNK // self.nodes)
         densities, by = [], []
         for start in range(0, len(counts), step):
             block = monomials[start : start + step]

@@ -16,7 +16,7 @@ from .ellipse_joint_posterior import JointPosterior
 from .ellipse_phase import phase_and_std
 from .ellipse_posterior import FOLD_MARGIN
 from .estimate import Estimate, GoodnessOfFit, Quantity
-from .scoring import Optimum
+from .scoring import Optimum, profile_limit
 
 Array = NDArray[np.float64]
 Beliefs = EllipseBeliefs | EllipseAtoms
@@ -56,6 +56,7 @@ def report(
     reason = _refusal(quantities, float(x[-1]), poor and near)
     if reason:
         return undetermined(posterior, settings, reason, level, facts)
+    covariance, quantities = _open_at_bounds(posterior, settings, optimum, covariance, quantities)
     flags = []
     if near:
         flags.append("the interval reaches a fold: the sign of the signal is not determined")
@@ -227,6 +228,38 @@ def _nuisance_quantities(
         low = low if name.startswith("offset") else max(low, 0.0)
         quantities[name] = Quantity(value, own_std, (low, value + reach * own_std), level, unit)
     return covariance, quantities
+
+
+def _open_at_bounds(
+    posterior: JointPosterior,
+    settings: Sequence[Beliefs],
+    optimum: Optimum,
+    covariance: Array,
+    quantities: Mapping[str, Quantity],
+) -> tuple[Array, dict[str, Quantity]]:
+    """Nuisances that lie on a bound, where the curvature says nothing: as far as the profile."""
+    found, covariance = dict(quantities), covariance.copy()
+    for index in sorted({member.setting for member in posterior.members}):
+        squeezed = isinstance(settings[index], EllipseBeliefs)
+        names = NUISANCES if squeezed else PARAMETERS
+        own_columns = posterior.settings[index].directions.T
+        for column, own in zip(posterior.columns[index], own_columns, strict=True):
+            moved = np.flatnonzero(own)
+            k = int(moved[0]) if moved.size == 1 else -1
+            name = names[k] if len(settings) == 1 else f"{names[k]}_of_setting_{index}"
+            if k < 0 or optimum.free[column] or found[name].std > 0.0:
+                continue
+            at, x = found[name], optimum.point.x.copy()
+            side = -1 if x[column] >= posterior.upper[column] else 1
+            drop = 0.5 * float(norm.ppf(0.5 + 0.5 * at.level)) ** 2
+            x[column] = profile_limit(posterior, optimum, int(column), side, drop)[0]
+            end = float(_natural(posterior.nuisances(x, index), squeezed)[0][k])
+            std = abs(end - at.value) / math.sqrt(2.0 * drop)
+            ends = (min(end, at.value), max(end, at.value))
+            found[name] = Quantity(at.value, std, ends, at.level, at.unit)
+            place = 1 + list(quantities).index(name)
+            covariance[place, place] = std**2
+    return covariance, found
 
 
 def _phase_row(posterior: JointPosterior, optimum: Optimum, std: float) -> Array:

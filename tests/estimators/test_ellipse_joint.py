@@ -330,3 +330,19 @@ def test_a_gain_far_from_its_calibration_is_moved(off) -> None:
     assert found["phase"].value == pytest.approx(0.4, abs=4.0 * found["phase"].std)
     assert found["phase"].std < 0.01
     assert found["gain"].value == pytest.approx(gain, rel=0.01)
+
+
+def test_a_contrast_at_its_bound_has_an_interval_of_its_own() -> None:
+    """Full contrast fits best at exactly one, and is known only as well as the profile says."""
+    rng = np.random.default_rng(11)
+    theta = rng.uniform(0.0, 2.0 * np.pi, 60)
+    counts = rng.binomial(40, 0.5 + 0.5 * np.sin(np.stack([0.4 + theta, 0.4 - theta], axis=1)))
+    ellipse = EllipseContrasts(EllipseAtoms((40, 40)))
+    ellipse.update({"counts": counts})
+    narrow, found = ellipse.estimate(level=0.68), ellipse.estimate()
+    at_bound = [f"contrast_{k}" for k in (1, 2) if found[f"contrast_{k}"].value > 1.0 - 1e-9]
+    assert at_bound
+    for name in at_bound:
+        low, high = found[name].interval
+        assert high == found[name].value and 0.5 < low < narrow[name].interval[0] < 1.0 - 1e-4
+        assert found[name].std == pytest.approx((high - low) / 1.96, rel=1e-2)

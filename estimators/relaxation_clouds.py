@@ -18,6 +18,7 @@ from ..models.cumulant_populations import (
 from .pumping_beliefs import Calibrated
 from .pumping_posterior import Coordinate, Coordinates
 from .relaxation_beliefs import RATES
+from .relaxation_clouds_light import light_known
 
 Array = NDArray[np.float64]
 
@@ -251,17 +252,23 @@ class Allowance:
         relative: (T,) relative error of the covariances.
         spread: (T, d, d) covariance from the number of atoms, shot by shot.
         trusted: (T,) whether a hold can be used at all.
+        lit: (T,) whether its light can be used.
     """
 
     mean: Array
     relative: Array
     spread: Array
     trusted: NDArray[np.bool_]
+    lit: NDArray[np.bool_]
 
     def kept(self, mask: NDArray[np.bool_]) -> Allowance:
         """Some of the holds."""
         return Allowance(
-            self.mean[mask], self.relative[mask], self.spread[mask], self.trusted[mask]
+            self.mean[mask],
+            self.relative[mask],
+            self.spread[mask],
+            self.trusted[mask],
+            self.lit[mask],
         )
 
 
@@ -269,6 +276,7 @@ SAFETY = 2.0
 """Closure errors are taken this much larger than they are measured."""
 
 _LEAST_RELATIVE = 2.0  # times N^-1/2: seen of variances where an ensemble turns around
+_UNKNOWN_LIGHT = 1e12  # counts^2: variance that leaves light without a weight
 _LARGEST = 0.5  # closure error over the state's own standard deviation, or of its variance
 
 
@@ -299,4 +307,8 @@ def allowance(beliefs: CloudBeliefs, x: Array, holds: Array) -> Allowance:
         by = beliefs.atoms_spread * scale * solved.mean_slopes[0][:, :size]
         spread = by[:, :, None] * by[:, None, :]
     relative = np.maximum(relative, _LEAST_RELATIVE / math.sqrt(clouds.atoms))
-    return Allowance(mean, np.where(trusted, relative, 0.0), spread, trusted)
+    lit = trusted.copy()
+    if size == 3:
+        lit &= light_known(clouds, holds, values["efficiency"])
+        spread[~lit, 2, 2] += _UNKNOWN_LIGHT
+    return Allowance(mean, np.where(trusted, relative, 0.0), spread, trusted, lit)

@@ -52,7 +52,6 @@ LONGEST = 2000.0
 """Longest hold times Omega: beyond it units are mistaken, or the closure has long failed."""
 
 _STAGES = (0.4, 0.7)  # shares of the holds, shortest first, that the fit takes in turn
-_DIM, _SWING = 20, 3.0  # atoms, and Omega t: fewer, and longer, have errors 1.4 stated ones
 _WIDENED = 1.1  # errors wider than without the closure's by more than this are said to be
 
 
@@ -159,6 +158,7 @@ class RelaxationCumulants:
                 "holds": int(sums.holds.size),
                 "holds_left_out": int((~allowed.trusted).sum()),
                 "shots_left_out": int(sums.shots[~allowed.trusted].sum()),
+                "light_left_out": int(sums.shots[~allowed.lit].sum()) if self._beliefs.lit else 0,
                 "widened_by_the_closure": widened,
                 "rejected_shots": self._rejected,
             },
@@ -239,12 +239,12 @@ class RelaxationCumulants:
                 f"hold for {self._beliefs.atoms:g} atoms after {sums.holds[lost].min():.4g} and "
                 "more; take holds of the first swings of the drive"
             )
-        angle = 2.0 * math.pi * self._beliefs.rabi_frequency.value * float(sums.holds.max())
-        if self._beliefs.lit and self._beliefs.atoms < _DIM and angle > _SWING:
+        dark = allowed.trusted & ~allowed.lit
+        if self._beliefs.lit and dark.any():
             flags.append(
-                f"the light of {self._beliefs.atoms:g} atoms is more bunched beyond the first "
-                "swing of the drive than the model knows: intervals may be 1.4 times too "
-                "narrow; fit the populations alone"
+                f"the light of {int(sums.shots[dark].sum())} shots is left out, the atoms' counts "
+                f"are not: the cumulant equations do not know the light of {self._beliefs.atoms:g} "
+                f"atoms after {sums.holds[dark].min():.4g} and more"
             )
         if widened > _WIDENED:
             flags.append(

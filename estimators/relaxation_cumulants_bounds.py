@@ -91,7 +91,8 @@ def _of_one(beliefs: CloudBeliefs, moments: CountMoments, number: int, spread: A
     )
     size = mine.mean.shape[1]
     none = np.zeros((1, size, size))
-    exact = Allowance(none, np.zeros(1), spread[None], np.ones(1, dtype=np.bool_))
+    every = np.ones(1, dtype=np.bool_)
+    exact = Allowance(none, np.zeros(1), spread[None], every, every)
     sums = HoldSums(np.zeros(1), np.ones(1), mine.mean, none)
     coordinates = beliefs.coordinates()
     posterior = GaussianPosterior(coordinates, lambda _x, _holds: mine, sums, exact)

@@ -141,6 +141,9 @@ class GaussianPosterior:
         eye = np.eye(size)
         second = (root @ about @ white - n[:, None, None] * eye)[:, upper[0], upper[1]]
         members = (groups[None, :] == np.arange(groups.max() + 1)[:, None]).astype(np.float64)
+        seen = np.ones((n.size, size))
+        seen[:, 2:] = allowed.lit[:, None]
+        seen = np.hstack([seen, seen[:, upper[0]] * seen[:, upper[1]]])
         shared = root @ allowed.mean @ white
         by = np.einsum("t,tij,ktj->tik", n, root, moments.mean_slopes)
         by_second = np.einsum("t,ktij->tijk", n, root @ moments.covariance_slopes @ white)
@@ -149,9 +152,9 @@ class GaussianPosterior:
         width = size + weight.size
         for row in members:
             block = np.zeros((width, width))
-            block[:size, :size] = (row @ n) * eye
+            block[:size, :size] = np.diag((row * n) @ seen[:, :size])
             block[:size, :size] += np.einsum("t,tij->ij", row * n**2, shared)
-            spread = weight * (row @ (n + n**2 * allowed.relative**2))
+            spread = weight * ((row * (n + n**2 * allowed.relative**2)) @ seen[:, size:])
             extra = np.einsum("t,tii->ti", row * n**2, shared)[:, upper[0]].sum(axis=0)
             block[size:, size:] = np.diag(spread + 2.0 * extra)
             noise.append(block)
@@ -159,16 +162,17 @@ class GaussianPosterior:
         for number, block in enumerate(noise):
             part = slice(number * width, (number + 1) * width)
             whole[part, part] = block
-        flat = np.concatenate([members @ first, members @ second], axis=1).ravel()
-        design = np.concatenate(
-            [np.tensordot(members, by, 1), np.tensordot(members, by_second, 1)], axis=1
-        ).reshape(flat.size, -1)
+        both = np.concatenate([first, second], axis=1) * seen
+        flat = (members @ both).ravel()
+        slopes = np.concatenate([by, by_second], axis=1) * seen[:, :, None]
+        design: Array = np.einsum("gt,tak->gak", members, slopes).reshape(flat.size, -1)
+        told = (members @ seen).ravel() > 0.0  # light that is left out tells nothing
         scale = np.sqrt(self.coordinates.weight)
         held = scale > 0.0
         return residual_test(
-            flat,
-            whole,
-            design,
+            flat[told],
+            whole[np.ix_(told, told)],
+            design[told],
             optimum.covariance,
             (scale * (x - self.coordinates.centre))[held],
             np.diag(scale)[held],

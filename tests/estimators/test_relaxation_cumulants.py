@@ -159,10 +159,30 @@ def test_what_cannot_be_told_is_said():
     found = fitted(mixed, beliefs)
     assert found.diagnostics["shots_left_out"] == 5
     assert any("left out" in flag for flag in found.flags)
-    dim = replace(beliefs, atoms=12.0, efficiency=LIGHT.efficiency, output_background=COUNTED)
-    lit = TRUTH | COUNTER | {"collective_decay": 10.0, "detuning_difference": 50.0}
-    data = records(8, shots=30, truth=lit, atoms=12.0, holds=HOLDS[:5])
-    assert any("more bunched" in flag for flag in fitted(data, dim).flags)
+
+
+def test_light_that_the_equations_do_not_know_is_left_out():
+    """Twelve atoms, the last hold at Omega t = 6: its light says nothing, its atoms do.
+
+    Whatever that light is, the answer is the same, and so is the goodness of fit.
+    """
+    few = {"collective_decay": Calibrated(8.3, 0.4), "detuning_difference": Calibrated(60.0, 3.0)}
+    beliefs = replace(LIGHT, atoms=12.0, **few)
+    allowed = allowance(beliefs, beliefs.coordinates().centre, HOLDS[[0, 3, 7]])
+    assert allowed.trusted.all() and allowed.lit.tolist() == [True, True, False]
+    rates = TRUTH | COUNTER | {"collective_decay": 8.3, "detuning_difference": 60.0}
+    data = records(8, shots=30, truth=rates, atoms=12.0)
+    last = data["time"] == HOLDS[-1]
+    found = fitted(data, beliefs)
+    other = fitted(data | {"light": np.where(last, 7.0, data["light"])}, beliefs)
+    assert any("light of 30 shots is left out" in flag for flag in found.flags)
+    assert found.diagnostics["light_left_out"] == 30 and found.diagnostics["shots_left_out"] == 0
+    assert other.goodness_of_fit.p_value == pytest.approx(found.goodness_of_fit.p_value, abs=1e-4)
+    assert found.goodness_of_fit.p_value > 1e-4
+    for name in RATES:
+        assert other[name].value == pytest.approx(found[name].value, rel=1e-4)
+    many = allowance(LIGHT, LIGHT.coordinates().centre, HOLDS)
+    assert many.lit.all()
 
 
 def test_atom_numbers_that_fluctuate_are_seen_or_allowed_for():

@@ -48,8 +48,9 @@ def family(
     drift: str,
     excess: tuple[float, ...] = SMALL,
     clips: tuple[float, ...] = CLIPS,
+    all_ports: bool = False,
 ) -> Iterator[Disturbance]:
-    """The five disturbances; `clean(rng, fall=…, drift=…)` draws, port 0 saturates."""
+    """The five disturbances; `clean(rng, fall=…, drift=…)` draws, port 0 (or all) saturates."""
 
     def lost(size: float, rng: np.random.Generator) -> Records:
         found = clean(rng)
@@ -58,7 +59,7 @@ def family(
     def clipped(size: float, rng: np.random.Generator) -> Records:
         found = clean(rng)
         counts = np.array(found["counts"])
-        port = counts if counts.ndim == 1 else counts[:, 0]
+        port = counts if counts.ndim == 1 or all_ports else counts[:, 0]
         port[:] = np.minimum(port, round((1.0 - size) * full))
         return {**found, "counts": counts}
 

@@ -2,8 +2,8 @@
 
     python benchmarks/estimator_disturbances.py [--rows WORD ...] [--runs 12] [--quick]
 
-For pumping, relaxing ensembles, squeezing, phases and calibrations, each disturbance is made larger
-step by step, with the same random numbers at every step. Printed: the size at which half of the
+For pumping, relaxing ensembles, squeezing, phases, chains and calibrations, each disturbance is
+made larger step by step, with the same random numbers at every step. Printed: the size at which half of the
 runs have p < 1e-3, the bias there in standard deviations of a clean run, and the size at which the
 bias is one. With several quantities the one that is farthest off counts. A disturbance is "told"
 when it is flagged before the bias exceeds one, "harmless" when the bias stays below one at all
@@ -25,6 +25,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import disturbed_calibrations  # noqa: E402  (after the number of threads is fixed)
 import disturbed_ensembles  # noqa: E402
+import disturbed_online  # noqa: E402
+import disturbed_scans  # noqa: E402
+import disturbed_squeezing  # noqa: E402
 import numpy as np  # noqa: E402
 from disturbed_records import SMALL, Array, Disturbance, Records, family, ramp  # noqa: E402
 
@@ -194,8 +197,14 @@ def disturbances() -> Iterator[Disturbance]:
     yield from relaxation()
     for tomography in (False, True):
         yield from squeezing(tomography)
-    yield from disturbed_ensembles.disturbances()
-    yield from disturbed_calibrations.disturbances()
+    for other in (
+        disturbed_squeezing,
+        disturbed_scans,
+        disturbed_ensembles,
+        disturbed_online,
+        disturbed_calibrations,
+    ):
+        yield from other.disturbances()
 
 
 @dataclass(frozen=True)

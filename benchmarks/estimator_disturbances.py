@@ -3,11 +3,12 @@
     python benchmarks/estimator_disturbances.py [--rows WORD ...] [--runs 12] [--quick]
 
 For pumping, relaxing ensembles, squeezing, phases, chains and calibrations, each disturbance is
-made larger step by step, with the same random numbers at every step. Printed: the size at which half of the
-runs have p < 1e-3, the bias there in standard deviations of a clean run, and the size at which the
-bias is one. With several quantities the one that is farthest off counts. A disturbance is "told"
-when it is flagged before the bias exceeds one, "harmless" when the bias stays below one at all
-sizes; the others only another measurement tells. --quick takes four runs and every other step.
+made larger step by step, with the same random numbers at every step. Printed: the size at which
+half of the runs have p < 1e-3, the bias there in standard deviations of a clean run, and the size
+at which the bias is one. With several quantities the one that is farthest off counts. A disturbance
+is "told" when it is flagged before the bias exceeds one, "harmless" when the bias stays below one
+at all sizes; the others only another measurement tells. --quick takes four runs and every other
+step.
 """
 
 from __future__ import annotations

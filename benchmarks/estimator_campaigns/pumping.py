@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 CRITICAL = 1.003
 SWEEPS = 20  # in each direction
-BIN = 0.1  # of 1/gamma
+BIN = {"chain": 0.07, "moments": 0.1}  # of 1/gamma; slow sweeps tell the chain what .1 costs
 HOLD = (0.02, 0.05, 0.1)  # relative std of the calibrations of a, b, gamma
 SNAPSHOTS = (
     (100, 2.0, 5.0, 500),
@@ -94,7 +94,7 @@ def _sweeps(rate: float, reach: float, method: str) -> Campaign:
     low, high = 1.0 - 2.0 * reach / atoms, 1.0 + 2.0 * reach / atoms
     ramps = [[low, high]] * SWEEPS + [[high, low]] * SWEEPS
     duration = 2.0 * reach / rate
-    bins = math.ceil(duration / BIN)
+    bins = math.ceil(duration / BIN[method])
     beliefs = SweepBeliefs(atoms)
 
     @functools.cache

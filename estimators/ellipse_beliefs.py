@@ -95,13 +95,7 @@ class EllipseBeliefs:
         Directions without uncertainty are absent, so that a known nuisance costs nothing
         and a singular covariance needs no inverse.
         """
-        covariance = np.asarray(self.covariance, dtype=np.float64)
-        scale = np.sqrt(np.diag(covariance))
-        scale = np.where(scale > 0.0, scale, 1.0)
-        values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-        kept = values > 1e-9 * max(1.0, float(values[-1]))
-        directions: Array = scale[:, None] * vectors[:, kept] * np.sqrt(values[kept])
-        return directions
+        return directions_of(np.asarray(self.covariance, dtype=np.float64))
 
     @property
     def counting_noise(self) -> float:
@@ -112,6 +106,16 @@ class EllipseBeliefs:
     def largest_mean(self) -> float:
         """Mean counts of a full ensemble, gain * 2S + background."""
         return self.gain * self.atoms + self.background
+
+
+def directions_of(covariance: Array) -> Array:
+    """(k, r) matrix L with L L^T = covariance (k, k); directions without uncertainty are absent."""
+    scale = np.sqrt(np.diag(covariance))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    kept = values > 1e-9 * max(1.0, float(values[-1]))
+    directions: Array = scale[:, None] * vectors[:, kept] * np.sqrt(values[kept])
+    return directions
 
 
 def natural(nuisances: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .binomial_beliefs import CommonPhase
-from .ellipse_beliefs import EllipseBeliefs
+from .ellipse_beliefs import EllipseBeliefs, directions_of
 
 Array = NDArray[np.float64]
 
@@ -115,13 +115,7 @@ class ScheduleBeliefs:
     @property
     def directions(self) -> Array:
         """(6, r) matrix L with L L^T = covariance; directions without uncertainty are absent."""
-        covariance = np.asarray(self.covariance, dtype=np.float64)
-        scale = np.sqrt(np.diag(covariance))
-        scale = np.where(scale > 0.0, scale, 1.0)
-        values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-        kept = values > 1e-9 * max(1.0, float(values[-1]))
-        found: Array = scale[:, None] * vectors[:, kept] * np.sqrt(values[kept])
-        return found
+        return directions_of(np.asarray(self.covariance, dtype=np.float64))
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ScheduleBeliefs:

@@ -191,7 +191,6 @@ def long(run: Callable[..., Any], fits: int) -> Any:
     [
         (relaxed, 120),
         (turned, 1000),
-        (swept_means, 190),
         (clouded, 90),
         long(held, 150),
         long(swept_means, 400),

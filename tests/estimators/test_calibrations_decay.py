@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from cavitylab.estimators.calibrations_counting import CountingBeliefs
 from cavitylab.estimators.calibrations_decay import (
@@ -78,3 +79,16 @@ def test_a_coupling_that_is_far_off_is_found() -> None:
         assert found[name].std < 1.3 * bounds[place]
     assert not found.flags
     assert found.goodness_of_fit is not None and found.goodness_of_fit.p_value > 1e-4
+
+
+@pytest.mark.slow
+def test_p_values_are_uniform() -> None:
+    """Twenty simulated calibrations, Kolmogorov's test (false alarm 1e-4)."""
+    p_values = []
+    for seed in range(20):
+        estimator = DecayCalibration(BELIEFS)
+        estimator.update(records(100 + seed))
+        check = estimator.estimate().goodness_of_fit
+        assert check is not None
+        p_values.append(check.p_value)
+    assert kstest(p_values, "uniform").pvalue > 1e-4

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import poisson
+from scipy.stats import kstest, poisson
 
 from cavitylab.estimators import BiasSetting, EllipseSchedule, ScheduleBeliefs, schedule_bounds
 from cavitylab.estimators.product_table import ProductTable
@@ -140,6 +140,20 @@ def test_the_signal_is_found_as_well_as_its_bound_says():
         assert found.goodness_of_fit.p_value > 1e-5
         assert max(map(abs, pulls(beliefs(), found).values())) < 5
     assert total < 23.5
+
+
+@pytest.mark.slow
+def test_p_values_are_uniform():
+    """Sixty laboratories, Kolmogorov's test (false alarm 1e-4)."""
+    p_values = []
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 21])
+        true, signal = laboratory(rng)
+        estimator = EllipseSchedule(beliefs())
+        for block in blocks(true, signal, rng):
+            estimator.update(block)
+        p_values.append(estimator.estimate().goodness_of_fit.p_value)
+    assert kstest(p_values, "uniform").pvalue > 1e-4
 
 
 @pytest.mark.parametrize("off", [3.0, -3.0])

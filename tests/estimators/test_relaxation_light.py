@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, kstest
 
 from cavitylab.estimators import (
     Calibrated,
@@ -136,3 +136,10 @@ def test_too_little_and_beliefs_that_cannot_be():
             efficiency=Calibrated(1.2, 0.1),
             output_background=Calibrated(1.0, 0.1),
         )
+
+
+@pytest.mark.slow
+def test_p_values_are_uniform():
+    """Twenty data sets, Kolmogorov's test (false alarm 1e-4)."""
+    checks = [fitted(records(100 + seed)).goodness_of_fit for seed in range(20)]
+    assert kstest([check.p_value for check in checks], "uniform").pvalue > 1e-4

@@ -11,7 +11,7 @@ Stored = Mapping[str, Any]
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _MARKS = "x+1234|_"
 _TICKS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
-_CLOSE_TICKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
+_CLOSE_TICKS = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 3.0)
 _HEADING = (
     "| estimator | range | runs | bias/sigma | rmse/bound | 68 % | 95 % | failed | ms | "
     "peers, rmse/bound | |\n|---|---|---|---|---|---|---|---|---|---|---|\n"

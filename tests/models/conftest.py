@@ -35,3 +35,23 @@ def oracle() -> Callable[[str], Oracle]:
     text = Path(__file__).with_name("oracles_reconfigurable.json").read_text(encoding="utf-8")
     cases = {case["id"]: case for case in json.loads(text)["cases"]}
     return lambda name: Oracle(cases[name])
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[[str], tuple[dict[str, Any], dict[str, Any], dict[str, float]]]:
+    """Of a case of many ensembles in one cavity, "S07": inputs, expected values, tolerances."""
+    text = Path(__file__).with_name("oracles_multi_ensemble.json").read_text(encoding="utf-8")
+    cases = {case["id"]: case for case in json.loads(text)["cases"]}
+    return lambda name: tuple(cases[name][key] for key in ("inputs", "expected", "tol"))
+
+
+@pytest.fixture(scope="session")
+def checked(reference: Callable[[str], Any]) -> Callable[[str], Any]:
+    """As `reference`, with a comparison at the case's own tolerance in place of the numbers."""
+
+    def of(name: str) -> Any:
+        inputs, expected, tol = reference(name)
+        tolerance = {"rtol": tol.get("rel", 0.0), "atol": tol.get("abs", 0.0)}
+        return inputs, expected, lambda a, b: np.testing.assert_allclose(a, b, **tolerance)
+
+    return of

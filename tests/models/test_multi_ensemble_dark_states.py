@@ -1,8 +1,6 @@
 """Many ensembles at large N: dark states, how they are reached, and sensing with them."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,24 +38,6 @@ from cavitylab.models.multi_ensemble_superradiance_sensing import (
     squeezing_matrix_from_moments,
 )
 
-CASES = {
-    case["id"]: case
-    for case in json.loads(
-        Path(__file__).with_name("oracles_multi_ensemble.json").read_text(encoding="utf-8")
-    )["cases"]
-}
-
-
-def reference(name):
-    """Inputs, expected values, and a comparison at the case's own tolerance."""
-    case = CASES[name]
-    tolerance = {"rtol": case["tol"].get("rel", 0.0), "atol": case["tol"].get("abs", 0.0)}
-
-    def check(value, expected):
-        np.testing.assert_allclose(value, expected, **tolerance)
-
-    return case["inputs"], case["expected"], check
-
 
 def ensembles_of(inputs, atoms=100):
     eta = inputs["eta"]
@@ -81,9 +61,9 @@ def stable_states(draw):
 
 class TestDarkStates:
     @pytest.mark.parametrize("name", ["S04", "S05", "S16"])
-    def test_reference_covariances_and_spectrum(self, name):
+    def test_reference_covariances_and_spectrum(self, name, checked):
         """Vectors, both blocks, angle, purity, eigenvalues and eigenvector."""
-        inputs, expected, check = reference(name)
+        inputs, expected, check = checked(name)
         state = dark_state(ensembles_of(inputs), inputs["theta"])
         found = {
             "K": state.curvature,
@@ -104,9 +84,9 @@ class TestDarkStates:
         for key, value in found.items():
             check(value, expected[key])
 
-    def test_uniform_squeezing_matrix(self):
+    def test_uniform_squeezing_matrix(self, checked):
         """Coupling of one size: Gamma_x = 1 - (1-K) e e^T, pure."""
-        inputs, expected, check = reference("S07")
+        inputs, expected, check = checked("S07")
         state = dark_state_at_curvature(ensembles_of(inputs), inputs["K"])
         check(state.covariance_x, expected["Gamma_x"])
         check(state.covariance_p, expected["Gamma_p"])
@@ -115,27 +95,27 @@ class TestDarkStates:
         check(state.optimal_direction, expected["eigvec_min"])
         assert state.purity == expected["purity"] and not state.mixedness.any()
 
-    def test_time_dependence(self):
+    def test_time_dependence(self, checked):
         """Covariances between the product state and the dark state."""
-        inputs, expected, check = reference("S06")
+        inputs, expected, check = checked("S06")
         state = dark_state(ensembles_of(inputs), inputs["theta"])
         path = relax(state, np.array(inputs["kappa_t"]) / state.relaxation_rate)
         check(path.covariance_x, expected["Gamma_x"])
         check(path.covariance_p, expected["Gamma_p"])
         check(path.smallest_eigenvalue, expected["lambda_min"])
 
-    def test_log_negativity(self):
+    def test_log_negativity(self, checked):
         """Entanglement between ensembles."""
-        inputs, expected, check = reference("S20")
+        inputs, expected, check = checked("S20")
         for case, bits, least in zip(
             inputs["cases"], expected["E_N"], expected["nu_min"], strict=True
         ):
             state = dark_state_at_curvature(ensembles_of(case), case["K"])
             check(log_negativity(state, case["part"]), (bits, least))
 
-    def test_emitted_light(self):
+    def test_emitted_light(self, checked):
         """Photon rate on the way, and the photons in all."""
-        inputs, expected, check = reference("S21")
+        inputs, expected, check = checked("S21")
         state = dark_state_at_curvature(ensembles_of(inputs), inputs["K"])
         path = relax(state, np.array(inputs["kappa_t"]) / state.relaxation_rate)
         check(path.photon_rate, expected["jump_rate"])
@@ -220,9 +200,9 @@ class TestDarkStates:
 
 
 class TestSensing:
-    def test_mismatched_fractions(self):
+    def test_mismatched_fractions(self, checked):
         """Uniform coupling with fractions that do not fit n costs second order."""
-        inputs, expected, check = reference("S08")
+        inputs, expected, check = checked("S08")
         n, p, k = np.array(inputs["n"]), inputs["p"], inputs["K"]
         ensembles = CoupledEnsembles(tuple(p), tuple(np.sign(n)), inputs["N"])
         figures = sensing_figures(ensembles, k, n)
@@ -234,9 +214,9 @@ class TestSensing:
         check(np.array(design.atom_numbers) / inputs["N"], expected["best_fractions"])
         check(design.variance, expected["best_var"])
 
-    def test_inhomogeneous_coupling(self):
+    def test_inhomogeneous_coupling(self, checked):
         """xi2 along n at fixed fractions against curvature (Fig. 4)."""
-        inputs, expected, check = reference("S09")
+        inputs, expected, check = checked("S09")
         ensembles = ensembles_of(inputs)
         for i, k in enumerate(inputs["K"]):
             figures = sensing_figures(ensembles, k, inputs["n"])
@@ -245,9 +225,9 @@ class TestSensing:
             check(k / figures.mssc, expected["ratio_uniform_over_inhomogeneous"][i])
             check(figures.smallest_eigenvalue, expected["lambda_min"][i])
 
-    def test_shot_noise(self):
+    def test_shot_noise(self, checked):
         """Best fractions |n_k|, and the price of others."""
-        inputs, expected, check = reference("S10")
+        inputs, expected, check = checked("S10")
         design = design_for_direction(inputs["n"], inputs["N"], 1.0)
         check(design.point.ensembles.fractions, expected["best_fractions"])
         check(design.variance, expected["best_var"])
@@ -255,18 +235,18 @@ class TestSensing:
         other = shot_noise_variance(inputs["n"], inputs["p_other"], inputs["N"])
         check(other, expected["var_other"])
 
-    def test_fisher_matrices(self):
+    def test_fisher_matrices(self, checked):
         """Reading S_X holds all the information, also of a mixed state."""
-        inputs, expected, check = reference("S24")
+        inputs, expected, check = checked("S24")
         ensembles = CoupledEnsembles.from_atom_numbers(inputs["N_k"], inputs["eta"])
         state = dark_state_at_curvature(ensembles, inputs["K"])
         check(quantum_fisher_matrix(state), expected["F_true"])
         check(pure_state_fisher_bound(state), expected["F_pure_bound"])
         check(moment_matrix(ensembles, state.covariance_x), expected["M_moment"])
 
-    def test_fractions_for_unequal_couplings(self):
+    def test_fractions_for_unequal_couplings(self, checked):
         """At equal curvature unequal couplings can beat uniform ones by a little."""
-        inputs, expected, check = reference("S26")
+        inputs, expected, check = checked("S26")
         ensembles = ensembles_of(inputs, atoms=1)
         figures = sensing_figures(ensembles, inputs["K"], inputs["n"])
         check(figures.variance, expected["N_times_var"])

@@ -1,8 +1,6 @@
 """Many ensembles at finite N: best hold times, moments along ramps and local decay."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,18 +17,6 @@ from cavitylab.models.multi_ensemble_superradiance_preparation import (
 from cavitylab.models.multi_ensemble_superradiance_uniform import (
     best_uniform_curvature,
 )
-
-CASES = {
-    case["id"]: case
-    for case in json.loads(
-        Path(__file__).with_name("oracles_multi_ensemble.json").read_text(encoding="utf-8")
-    )["cases"]
-}
-
-
-def reference(name):
-    """Inputs, expected values and tolerances of a case."""
-    return CASES[name]["inputs"], CASES[name]["expected"], CASES[name]["tol"]
 
 
 def ensembles_of(inputs):
@@ -80,7 +66,7 @@ class TestHoldTimes:
 
 
 class TestMoments:
-    def test_reference_ramp(self):
+    def test_reference_ramp(self, reference):
         """From the ground state up a linear ramp; not the state of pulse and hold."""
         inputs, expected, tol = reference("S22")
         profile = DriveProfile.ramp(inputs["Omega_final"], inputs["ramp_time"])
@@ -99,7 +85,7 @@ class TestMoments:
         exact = expected["master_equation_min_eig"]
         assert np.abs(path.smallest_eigenvalue - exact).max() < 0.3 / 48
 
-    def test_reference_local_decay(self):
+    def test_reference_local_decay(self, reference):
         """Single-atom decay and dephasing beside the collective process."""
         inputs, expected, tol = reference("S23")
         ensembles = ensembles_of(inputs)

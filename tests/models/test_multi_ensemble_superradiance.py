@@ -1,8 +1,6 @@
 """Many ensembles at large N: potential, operating points and mean field."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,24 +38,6 @@ from cavitylab.models.multi_ensemble_superradiance_sensing import (
     squeezing_coefficient,
 )
 
-CASES = {
-    case["id"]: case
-    for case in json.loads(
-        Path(__file__).with_name("oracles_multi_ensemble.json").read_text(encoding="utf-8")
-    )["cases"]
-}
-
-
-def reference(name):
-    """Inputs, expected values, and a comparison at the case's own tolerance."""
-    case = CASES[name]
-    tolerance = {"rtol": case["tol"].get("rel", 0.0), "atol": case["tol"].get("abs", 0.0)}
-
-    def check(value, expected):
-        np.testing.assert_allclose(value, expected, **tolerance)
-
-    return case["inputs"], case["expected"], check
-
 
 def ensembles_of(inputs, atoms=100):
     eta = inputs["eta"]
@@ -68,9 +48,9 @@ def ensembles_of(inputs, atoms=100):
 
 class TestOperatingPoints:
     @pytest.mark.parametrize("name", ["S01", "S02"])
-    def test_reference_points(self, name):
+    def test_reference_points(self, name, checked):
         """Angle, drive, rate, critical point and sensitivity to the drive."""
-        inputs, expected, check = reference(name)
+        inputs, expected, check = checked(name)
         point = operating_point(ensembles_of(inputs), inputs["K"])
         check(point.theta, expected["theta"])
         check(point.drive, expected["Omega"])
@@ -80,9 +60,9 @@ class TestOperatingPoints:
             check(point.critical_theta, expected["theta_critical"])
             check(point.curvature_per_drive, expected["dK_dOmega"])
 
-    def test_scale_covariance(self):
+    def test_scale_covariance(self, checked):
         """eta s, theta/s, Omega/s, Gamma/s^2 is the same physics."""
-        inputs, expected, check = reference("S03")
+        inputs, expected, check = checked("S03")
         for case, drive in (("case_a", "Omega_a"), ("case_b", "Omega_b")):
             ensembles, theta = ensembles_of(inputs[case]), inputs[case]["theta"]
             state = dark_state(ensembles, theta)
@@ -91,9 +71,9 @@ class TestOperatingPoints:
             check(relaxation_rate(ensembles, theta), expected["relax_rate"])
             check(state.smallest_eigenvalue, expected["lambda_min"])
 
-    def test_undriven_stationary_points(self):
+    def test_undriven_stationary_points(self, checked):
         """All roots, stable or not, of the undriven potential (Fig. 2)."""
-        inputs, expected, check = reference("S15")
+        inputs, expected, check = checked("S15")
         points = stationary_points(ensembles_of(inputs), *inputs["theta_range"])
         assert len(points) == len(expected["points"])
         for point, row in zip(points, expected["points"], strict=True):
@@ -155,18 +135,18 @@ class TestOperatingPoints:
 
 
 class TestMeanField:
-    def test_dicke_burst(self):
+    def test_dicke_burst(self, checked):
         """Angle and photon rate of the undriven uniform ensemble, its peak included."""
-        inputs, expected, check = reference("S18")
+        inputs, expected, check = checked("S18")
         ensembles = ensembles_of(inputs)
         theta = mean_field_angle(ensembles, inputs["theta0"], inputs["times"])
         check(theta, expected["theta"])
         check(emission_rate(ensembles, theta), expected["emission_rate"])
         check(dicke_burst_peak(ensembles, inputs["theta0"]), [expected[k] for k in _PEAK])
 
-    def test_unequal_couplings_and_drive(self):
+    def test_unequal_couplings_and_drive(self, checked):
         """theta(t) of two runs, sliding into an undriven well and towards a driven one."""
-        inputs, expected, _ = reference("S19")
+        inputs, expected, _ = checked("S19")
         ensembles = ensembles_of(inputs)
         for run, angles, light in zip(
             inputs["runs"], expected["theta"], expected["emission_rate"], strict=True

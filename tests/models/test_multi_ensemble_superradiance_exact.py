@@ -1,10 +1,8 @@
 """Many ensembles at finite N: exact uniform states and ladders."""
 
-import json
 import math
 import time
 from decimal import Decimal, getcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,18 +22,6 @@ from cavitylab.models.multi_ensemble_superradiance_uniform import (
     uniform_expansion,
     uniform_squeezing_matrix,
 )
-
-CASES = {
-    case["id"]: case
-    for case in json.loads(
-        Path(__file__).with_name("oracles_multi_ensemble.json").read_text(encoding="utf-8")
-    )["cases"]
-}
-
-
-def reference(name):
-    """Inputs, expected values and tolerances of a case."""
-    return CASES[name]["inputs"], CASES[name]["expected"], CASES[name]["tol"]
 
 
 def ensembles_of(inputs):
@@ -72,7 +58,7 @@ def brute_force(ensembles, theta, times, drive):
 
 
 class TestUniform:
-    def test_reference_states(self):
+    def test_reference_states(self, reference):
         """From ten to a million atoms; ln Z included."""
         _, expected, tol = reference("S11")
         for row in expected["rows"]:
@@ -88,7 +74,7 @@ class TestUniform:
             for key, value in found.items():
                 assert value == pytest.approx(row[key], **tol), (row["N"], row["K"], key)
 
-    def test_best_curvature(self):
+    def test_best_curvature(self, reference):
         """Least steady-state squeezing against atom number (Fig. 3b)."""
         _, expected, tol = reference("S12")
         for row in expected["rows"]:
@@ -96,7 +82,7 @@ class TestUniform:
             assert best.curvature == pytest.approx(row["K_opt"], rel=tol["K_opt_rel"])
             assert best.xi2 == pytest.approx(row["xi2_opt"], rel=tol["xi2_opt_rel"])
 
-    def test_expansion(self):
+    def test_expansion(self, reference):
         """Large-N formula beside the exact value."""
         inputs, expected, tol = reference("S25")
         for (n, k), formula, exact in zip(
@@ -210,7 +196,7 @@ class TestUniform:
 
 class TestLadders:
     @pytest.mark.parametrize("name", ["S13", "S14", "S17"])
-    def test_reference_trajectories(self, name):
+    def test_reference_trajectories(self, name, reference):
         """Uniform, driven unequal and undriven unequal pairs."""
         inputs, expected, tol = reference(name)
         history = evolve_exact(
@@ -223,7 +209,7 @@ class TestLadders:
             assert moments.smallest_eigenvalue == pytest.approx(least, **tol)
             assert moments.leakage == 0.0
 
-    def test_the_plateau_is_not_the_steady_state(self):
+    def test_the_plateau_is_not_the_steady_state(self, reference):
         """Driven and unequal: the true steady state differs, the Gaussian one is the plateau."""
         inputs, expected, tol = reference("S14")
         ensembles = ensembles_of(inputs)
@@ -239,7 +225,7 @@ class TestLadders:
         np.testing.assert_allclose(gaussian.covariance_x, expected["gaussian_Gamma_x"], atol=1e-6)
         assert gaussian.smallest_eigenvalue == pytest.approx(expected["gaussian_lambda_min"], **tol)
 
-    def test_undriven_gaussian_limit(self):
+    def test_undriven_gaussian_limit(self, reference):
         """The reference's Gaussian value at the undriven well."""
         inputs, expected, tol = reference("S17")
         state = dark_state(ensembles_of(inputs), inputs["theta"])

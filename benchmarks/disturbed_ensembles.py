@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from disturbed_records import Array, Disturbance, Records, family, ramp
+from disturbed_records import (
+    BACKGROUND,
+    GAIN,
+    PARTS,
+    Disturbance,
+    Records,
+    family,
+    fitted,
+    ramp,
+    read_out,
+)
 
 from cavitylab.estimators import (
     CombinedPhase,
@@ -24,19 +33,6 @@ from cavitylab.estimators import (
 from cavitylab.models.ellipse import EllipseReadout, sample
 from cavitylab.models.two_ensembles import TwoEnsembles, steady_state
 
-GAIN, BACKGROUND = 100.0, 50.0
-PARTS = 10  # between which a phase changes
-
-
-def _fitted(estimator: Any, records: Records) -> Estimate:
-    estimator.update(records)
-    found: Estimate = estimator.estimate()
-    return found
-
-
-def _counts(atoms: Array, fall: float, rng: np.random.Generator) -> Array:
-    return rng.poisson(GAIN * (1.0 + ramp(-fall, len(atoms)))[:, None] * atoms + BACKGROUND)
-
 
 def ellipse() -> Iterator[Disturbance]:
     """S = 20, Delta/Omega = .3, phi = .4, 300 shots; 2.5, 1.5, 3, 5 % nuisances."""
@@ -47,13 +43,13 @@ def ellipse() -> Iterator[Disturbance]:
     def clean(rng: np.random.Generator, fall: float = 0.0, drift: float = 0.0) -> Records:
         laws = (readout.distribution(weights, phase + d, area) for d in ramp(drift, PARTS))
         atoms = [sample(law, shots // PARTS, rng) for law in laws]
-        return {"counts": _counts(np.concatenate(atoms), fall, rng)}
+        return {"counts": read_out(np.concatenate(atoms), fall, rng)}
 
     def fit(records: Records, excess: float) -> Estimate:
         known = np.diag([0.025, 0.015, 0.03, 0.05 * BACKGROUND]) ** 2
         believed = round(2.0 * spin * (1.0 + excess)) / 2.0
         beliefs = EllipseBeliefs(believed, ratio, area, GAIN, BACKGROUND, known)
-        return _fitted(EllipsePhase(beliefs), records)
+        return fitted(EllipsePhase(beliefs), records)
 
     full, excess = GAIN * 2.0 * spin + BACKGROUND, (0.025, 0.05, 0.1, 0.2)
     drift = "phase drifts within the run, rad"
@@ -72,7 +68,7 @@ def combined() -> Iterator[Disturbance]:
     def clean(rng: np.random.Generator, fall: float = 0.0, drift: float = 0.0) -> Records:
         moved = phases + ramp(drift, 200)[:, None] * direction / 6.0
         atoms = spin + slope * np.sin(moved) + rng.normal(0.0, 3.0, (200, 3))
-        return {"counts": _counts(np.clip(atoms, 0.0, 2.0 * spin), fall, rng)}
+        return {"counts": read_out(np.clip(atoms, 0.0, 2.0 * spin), fall, rng)}
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = CombinedPhaseBeliefs(
@@ -83,7 +79,7 @@ def combined() -> Iterator[Disturbance]:
             gain=GAIN,
             background=BACKGROUND,
         )
-        return _fitted(CombinedPhase(beliefs), records)
+        return fitted(CombinedPhase(beliefs), records)
 
     full = GAIN * 2.0 * spin + BACKGROUND
     drift = "n.phi drifts within the run, rad"
@@ -101,11 +97,11 @@ def gradient() -> Iterator[Disturbance]:
         angle = rng.uniform(0, math.tau, (200, 1)) + bias + slopes * along - 0.2 * bend
         contrast = 0.94 * (1.0 + ramp(-fall, 200))[:, None]
         atoms = rng.binomial(200, np.clip(0.5 + 0.5 * contrast * np.sin(angle), 0.0, 1.0))
-        return {"counts": _counts(atoms, 0.0, rng)}
+        return {"counts": read_out(atoms, 0.0, rng)}
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = FourEnsembleBeliefs(200 * (1.0 + excess), gain=GAIN, background=BACKGROUND)
-        return _fitted(GradientCurvature(beliefs, np.random.default_rng(2)), records)
+        return fitted(GradientCurvature(beliefs, np.random.default_rng(2)), records)
 
     full = GAIN * 200 + BACKGROUND
     names = ("gradient", "curvature")
@@ -123,13 +119,13 @@ def matrix() -> Iterator[Disturbance]:
         noise = 5.0 * rng.standard_normal((400, 8))
         noise -= (1.0 - math.sqrt(0.2)) * noise @ turn
         moved = noise + 10.0 * ramp(drift, 400)[:, None]
-        return {"counts": _counts(np.clip(50.0 + moved, 0.0, 100.0), fall, rng)}
+        return {"counts": read_out(np.clip(50.0 + moved, 0.0, 100.0), fall, rng)}
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = SqueezingMatrixBeliefs(
             (100.0 * (1.0 + excess),) * 8, (50.0,) * 8, gain=GAIN, background=BACKGROUND
         )
-        return _fitted(SqueezingMatrix(beliefs), records)
+        return fitted(SqueezingMatrix(beliefs), records)
 
     drift, clips = "means drift within the run, of 10 atoms", (0.2, 0.3, 0.35, 0.4, 0.45, 0.5)
     full = GAIN * 100 + BACKGROUND

@@ -9,7 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from disturbed_records import SMALL, Array, Disturbance, Records, family, ramp
+from disturbed_records import (
+    BACKGROUND,
+    GAIN,
+    PARTS,
+    SMALL,
+    Array,
+    Disturbance,
+    Records,
+    family,
+    fitted,
+    ramp,
+    read_out,
+)
 
 from cavitylab.estimators import (
     AdaptivePhase,
@@ -27,19 +39,6 @@ from cavitylab.estimators import (
 from cavitylab.estimators.schedule_bounds import table_of
 from cavitylab.models.ellipse import EllipseReadout, sample
 from cavitylab.models.two_ensembles import TwoEnsembles, steady_state
-
-GAIN, BACKGROUND = 100.0, 50.0
-PARTS = 10  # between which a phase changes
-
-
-def _fitted(estimator: Any, records: Records) -> Estimate:
-    estimator.update(records)
-    found: Estimate = estimator.estimate()
-    return found
-
-
-def _counts(atoms: Array, fall: float, rng: np.random.Generator) -> Array:
-    return rng.poisson(GAIN * (1.0 + ramp(-fall, len(atoms)))[:, None] * atoms + BACKGROUND)
 
 
 def schedule() -> Iterator[Disturbance]:
@@ -66,11 +65,11 @@ def schedule() -> Iterator[Disturbance]:
             for number in range(3):
                 rows = part[setting[part] == number]
                 atoms[rows] = sample(law(number, 0.15 + float(moved)), rows.size, rng)
-        return {"counts": _counts(atoms, fall, rng), "setting": setting}
+        return {"counts": read_out(atoms, fall, rng), "setting": setting}
 
     def fit(records: Records, excess: float) -> Estimate:
         believed = replace(beliefs, spin=round(20.0 * (1.0 + excess)) / 2.0)
-        return _fitted(EllipseSchedule(believed), records)
+        return fitted(EllipseSchedule(believed), records)
 
     full, drift = GAIN * 20.0 + BACKGROUND, "signal drifts within the run, rad"
     excess = (0.05, 0.1, 0.2, 0.3)
@@ -101,13 +100,13 @@ def adaptive_phase() -> Iterator[Disturbance]:
             rows = phases == phase
             atoms[rows] = sample(law(float(phase)), int(rows.sum()), rng)
         biases = np.resize([0.0, bias], shots)
-        return {"counts": _counts(atoms, fall, rng), "bias_phase": biases}
+        return {"counts": read_out(atoms, fall, rng), "bias_phase": biases}
 
     def fit(records: Records, excess: float) -> Estimate:
         table = _table(round(2.0 * spin * (1.0 + excess)) / 2.0)
         estimator = AdaptivePhase(table)
         nearest = [estimator.nearest_bias(float(b)) for b in records["bias_phase"]]
-        return _fitted(estimator, {**records, "bias_phase": np.array(nearest)})
+        return fitted(estimator, {**records, "bias_phase": np.array(nearest)})
 
     full, drift = GAIN * 2.0 * spin + BACKGROUND, "signal drifts within the run, rad"
     excess = (0.025, 0.05, 0.1, 0.2)
@@ -126,7 +125,7 @@ def adaptive_pumping() -> Iterator[Disturbance]:
 
     def fit(records: Records, excess: float) -> Estimate:
         atoms = round(100 * (1.0 + excess))
-        return _fitted(AdaptivePumping(atoms, (0.9, 1.1), 2.0, 0.06, 5.0), records)
+        return fitted(AdaptivePumping(atoms, (0.9, 1.1), 2.0, 0.06, 5.0), records)
 
     drift, names = "u_c drifts within the run", ("critical_pump",)
     yield from family("adaptive pumping", clean, fit, names, 205.0, drift)
@@ -145,7 +144,7 @@ def drifting() -> Iterator[Disturbance]:
         return {"time": np.arange(200.0), "value": walk + noise, "std": given}
 
     def fit(records: Records, _: float) -> Estimate:
-        return _fitted(DriftFilter((1e-5, 1e-1), (0.0, 1.0)), records)
+        return fitted(DriftFilter((1e-5, 1e-1), (0.0, 1.0)), records)
 
     for name, draw in (
         ("errors given too small", lambda s, rng: clean(rng, small=s)),

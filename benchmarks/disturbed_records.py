@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cavitylab.estimators import Estimate
 
 SMALL = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+GAIN, BACKGROUND = 100.0, 50.0  # counts for each atom, and without any
+PARTS = 10  # of a run, between which a state, a rate or a phase changes
 CLIPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 Array = np.ndarray
 Records = dict[str, Array]
@@ -74,3 +77,15 @@ def family(
     yield Disturbance(
         label, "believed N too large", excess, lambda _, rng: clean(rng), fit, quantities, True
     )
+
+
+def fitted(estimator: Any, records: Records) -> Estimate:
+    """The answer to these records."""
+    estimator.update(records)
+    found: Estimate = estimator.estimate()
+    return found
+
+
+def read_out(atoms: Array, fall: float, rng: np.random.Generator) -> Array:
+    """Counts of atom numbers (shots, detectors), with a gain that falls within the run."""
+    return rng.poisson(GAIN * (1.0 + ramp(-fall, len(atoms)))[:, None] * atoms + BACKGROUND)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from disturbed_records import SMALL, Array, Disturbance, Records, dead, family, ramp
+from disturbed_records import PARTS, SMALL, Array, Disturbance, Records, dead, family, fitted, ramp
 
 from cavitylab.estimators import (
     Calibrated,
@@ -27,14 +27,7 @@ from cavitylab.estimators import (
     draw_sweeps,
 )
 
-PARTS = 10  # between which a rate changes
 RATES = ("collective_decay", "rabi_frequency", "detuning_difference")
-
-
-def _fitted(estimator: Any, records: Records) -> Estimate:
-    estimator.update(records)
-    found: Estimate = estimator.estimate()
-    return found
 
 
 def _joined(blocks: list[dict[str, Array]]) -> Records:
@@ -55,7 +48,7 @@ def sweeps(method: str) -> Iterator[Disturbance]:
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = SweepBeliefs(round(atoms * (1.0 + excess)))
-        return _fitted(PumpingSweeps(beliefs, method), records)
+        return fitted(PumpingSweeps(beliefs, method), records)
 
     full = (2.0 * half_rate + background) * duration / bins
     drift = "u_c drifts within the run"
@@ -82,7 +75,7 @@ def ramps() -> Iterator[Disturbance]:
         )
 
     def fit(records: Records, excess: float) -> Estimate:
-        return _fitted(PumpingRamps(replace(beliefs, atoms=round(20 * (1.0 + excess)))), records)
+        return fitted(PumpingRamps(replace(beliefs, atoms=round(20 * (1.0 + excess)))), records)
 
     drift, names = "u_c drifts within the run", ("critical_pump",)
     yield from family("ramps", clean, fit, names, 405.0, drift, (0.05, 0.1, 0.2, 0.3))
@@ -123,7 +116,7 @@ def light() -> Iterator[Disturbance]:
 
     def fit(records: Records, excess: float) -> Estimate:
         estimator = RelaxationLight(replace(beliefs, spin=1.0 + excess))
-        return _fitted(estimator, records)
+        return fitted(estimator, records)
 
     def slow(size: float, rng: np.random.Generator) -> Records:
         found = clean(rng)
@@ -164,7 +157,7 @@ def clouds() -> Iterator[Disturbance]:
     )
 
     def fit(records: Records, excess: float) -> Estimate:
-        return _fitted(RelaxationCumulants(replace(beliefs, atoms=atoms * (1.0 + excess))), records)
+        return fitted(RelaxationCumulants(replace(beliefs, atoms=atoms * (1.0 + excess))), records)
 
     full, drift = atoms * gain + background, "drive drifts within the run"
     yield from family(

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from disturbed_records import SMALL, Array, Disturbance, Records, family, ramp
+from disturbed_records import (
+    BACKGROUND,
+    GAIN,
+    PARTS,
+    SMALL,
+    Array,
+    Disturbance,
+    Records,
+    family,
+    fitted,
+    ramp,
+)
 
 from cavitylab.estimators import (
     Estimate,
@@ -19,15 +29,6 @@ from cavitylab.estimators import (
 )
 from cavitylab.models.chain import Chain
 from cavitylab.models.chain_sampling import sample_chain
-
-GAIN, BACKGROUND = 100.0, 50.0
-PARTS = 10  # between which a state changes
-
-
-def _fitted(estimator: Any, records: Records) -> Estimate:
-    estimator.update(records)
-    found: Estimate = estimator.estimate()
-    return found
 
 
 def _atoms(spin: float, sums: Array, differences: Array) -> Array:
@@ -68,7 +69,7 @@ def two_modes() -> Iterator[Disturbance]:
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = SqueezingBeliefs(spin * (1.0 + excess), 2, GAIN, BACKGROUND)
-        return _fitted(TwoModeSqueezing(beliefs), records)
+        return fitted(TwoModeSqueezing(beliefs), records)
 
     full, names = 2.0 * spin * GAIN + BACKGROUND, ("xi2_a", "xi2_b")
     label, drift = "squeezing, two modes", "mean drifts within the run, of 20 atoms"
@@ -98,7 +99,7 @@ def certificate() -> Iterator[Disturbance]:
 
     def fit(records: Records, excess: float) -> Estimate:
         beliefs = SqueezingBeliefs(spin * (1.0 + excess), 2, GAIN, BACKGROUND)
-        return _fitted(SqueezingCertificate(beliefs), records)
+        return fitted(SqueezingCertificate(beliefs), records)
 
     full, label = 2.0 * spin * GAIN + BACKGROUND, "certificate"
     yield from family(label, clean, fit, ("xi2",), full, "mean drifts within the run, of 2 atoms")
@@ -131,7 +132,7 @@ def strings() -> Iterator[Disturbance]:
         return {"counts": counts}
 
     def fit(records: Records, _: float) -> Estimate:
-        return _fitted(StringOrder(0.5, 12, 2, np.random.default_rng(2)), records)
+        return fitted(StringOrder(0.5, 12, 2, np.random.default_rng(2)), records)
 
     for name, draw in (
         ("readout errors grow from none", lambda s, rng: clean(rng, growing=s)),
